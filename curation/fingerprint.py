@@ -1,0 +1,113 @@
+"""What makes a result what it is, as hexadecimal digests: configuration, code, libraries, models, word lists.
+
+Never part of a fingerprint: credentials, mount paths, worker counts, times, the label of a stage.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+from functools import cache
+from pathlib import Path
+
+from curation.stage import ROOMS, Filter, Stage, frozen_fields
+
+ENGINE_VERSION = 1
+"""Raised when the engine itself changes what ends in a part: every unit is then computed anew."""
+
+_DIGESTED = tuple(f"curation.{room}" for room in (*ROOMS, "text")) + ("classifiers",)
+
+
+def digest(value: object) -> str:
+    """sha256 (hex) of a value's canonical JSON. Mappings are ordered by key; tuples are lists."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str, ensure_ascii=False).encode()).hexdigest()
+
+
+def stage_fingerprint(stage: Stage) -> str:
+    """Digest of everything that decides what a stage does to a row."""
+    return digest([_identity(stage), _plain(frozen_fields(stage))])
+
+
+def columns_fingerprint(stage: Stage) -> str:
+    """Digest of everything that decides the columns a stage adds: of a Filter's fields only `measure_fields`."""
+    fields = frozen_fields(stage)
+    if isinstance(stage, Filter):
+        fields = {name: value for name, value in fields.items() if name in stage.measure_fields}
+    return digest([_identity(stage), _plain(fields)])
+
+
+def _identity(stage: Stage) -> dict[str, object]:
+    return {
+        "engine": ENGINE_VERSION,
+        "name": stage.name,
+        "code": code_digest(type(stage).__module__),
+        "libraries": library_versions(stage.libraries),
+        "models": {ref.name: ref.sha256 for ref in stage.models},
+        "files": {path.name: file_digest(path) for path in stage.files},
+    }
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted(_plain(v) for v in value)  # type: ignore[type-var]
+    return value
+
+
+def library_versions(distributions: tuple[str, ...]) -> dict[str, str]:
+    """Installed version of each distribution; `absent` where it is not installed."""
+    found = {}
+    for name in distributions:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "absent"
+    return found
+
+
+def file_digest(path: Path) -> str:
+    """sha256 (hex) of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@cache
+def code_digest(module: str) -> str:
+    """sha256 (hex) over the source of a module and of the modules of stage rooms and classifiers it imports."""
+    sources: dict[str, str] = {}
+    _collect(module, sources)
+    return digest(sources)
+
+
+def _collect(module: str, sources: dict[str, str]) -> None:
+    if module in sources:
+        return
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        return
+    text = Path(spec.origin).read_text(encoding="utf-8")
+    sources[module] = hashlib.sha256(text.encode()).hexdigest()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            # `from curation.sources import payload` names a module too
+            wanted = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            wanted = [alias.name for alias in node.names]
+        else:
+            continue
+        for name in wanted:
+            if name.startswith(_DIGESTED) and _is_module(name):
+                _collect(name, sources)
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False

@@ -1,0 +1,122 @@
+"""Parts: the data files between segments, and reading several of a shard side by side.
+
+Every shard has one text part and any number of side parts. All have the same rows in the same order and the same row
+groups, so reading them together is a zip, and one row group is one batch: what is in a batch depends on the rows only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from typing import BinaryIO
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from curation.document import DROP_COLUMNS, polars_type
+from curation.errors import StorageError
+from curation.plan import PartRef
+from curation.storage import Folder
+
+PARTS = "work/parts"
+
+
+def to_table(frame: pl.DataFrame, types: Mapping[str, pa.DataType]) -> pa.Table:
+    """A frame as an Arrow table with exactly the given columns and types, one chunk a column."""
+    schema = pa.schema(list(types.items()))
+    table = frame.select(list(types)).to_arrow(compat_level=pl.CompatLevel.oldest())
+    return table.cast(schema).combine_chunks()
+
+
+def to_frame(table: pa.Table) -> pl.DataFrame:
+    """An Arrow table as a frame; fixed-size binary becomes binary, which Polars can hold."""
+    for i, column in enumerate(table.schema):
+        if pa.types.is_fixed_size_binary(column.type):
+            table = table.set_column(i, column.name, table.column(i).cast(pa.large_binary()))
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)
+    return frame
+
+
+class PartWriter:
+    """Writes one part, one row group per call."""
+
+    def __init__(self, destination: BinaryIO, types: Mapping[str, pa.DataType]) -> None:
+        self.types = dict(types)
+        self.rows = 0
+        self.groups = 0
+        schema = pa.schema(list(self.types.items()))
+        # Parts are read back once or twice, soon: light compression.
+        self._writer = pq.ParquetWriter(destination, schema, compression="zstd", compression_level=1)
+
+    def write(self, frame: pl.DataFrame) -> None:
+        """Write a row group; an empty frame writes nothing."""
+        if frame.height:
+            self._writer.write_table(to_table(frame, self.types), row_group_size=frame.height)
+            self.rows += frame.height
+            self.groups += 1
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class ShardReader:
+    """Reads the parts of one shard together. A column is taken from the last part that has it; the text of a row that
+    was dropped before a rewriting stage, from the part before."""
+
+    def __init__(self, folder: Folder, parts: Sequence[PartRef]) -> None:
+        self._stack = ExitStack()
+        self._parts = list(parts)
+        self._files = [self._open(folder, part) for part in parts]
+        groups = {f.num_row_groups for f in self._files}
+        rows = {f.metadata.num_rows for f in self._files}
+        if len(groups) > 1 or len(rows) > 1:
+            self.close()
+            names = ", ".join(p.file for p in parts)
+            raise StorageError(f"parts of one shard have different rows: {names}\n  try:    delete `work` and run again")
+        self.groups = groups.pop()
+
+    def _open(self, folder: Folder, part: PartRef) -> pq.ParquetFile:
+        stream = self._stack.enter_context(folder.open(f"{PARTS}/{part.file}"))
+        return self._stack.enter_context(pq.ParquetFile(stream))
+
+    def __enter__(self) -> ShardReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._stack.close()
+
+    def frames(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        """One frame per row group: `doc`, the asked columns, and the drop columns of all parts together."""
+        for group in range(self.groups):
+            yield self.frame(group, columns)
+
+    def frame(self, group: int, columns: Sequence[str]) -> pl.DataFrame:
+        """One row group; see `frames`."""
+        wanted = [c for c in dict.fromkeys(columns) if c != "doc" and c not in DROP_COLUMNS]
+        taken: list[pl.DataFrame] = []
+        for part, file in zip(self._parts, self._files, strict=True):
+            own = [c for c in (*wanted, *DROP_COLUMNS) if c in part.columns]
+            taken.append(to_frame(file.read_row_group(group, columns=["doc", *own])))
+        doc = taken[0]["doc"]
+        for part, frame in zip(self._parts[1:], taken[1:], strict=True):
+            if not frame["doc"].equals(doc):
+                raise StorageError(f"part {part.file} holds other documents than its text part")
+        series = [doc]
+        for name in (*wanted, *DROP_COLUMNS):
+            holders = [frame[name] for frame in reversed(taken) if name in frame.columns]
+            merged = holders[0]
+            for older in holders[1:]:
+                merged = merged.to_frame().select(pl.coalesce(merged, older).alias(name)).to_series()
+            series.append(merged)
+        return pl.DataFrame(series)
+
+
+def coalesce_nulls(frame: pl.DataFrame, types: Mapping[str, pa.DataType]) -> pl.DataFrame:
+    """The frame with every column of `types`, null where it had none, in their order."""
+    missing = [pl.lit(None, dtype=polars_type(t)).alias(n) for n, t in types.items() if n not in frame.columns]
+    return frame.with_columns(missing).select(list(types))

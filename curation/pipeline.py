@@ -1,0 +1,214 @@
+"""Pipeline = source + stages + sink: a value that does nothing when it is made, except to check that it fits together.
+
+The check walks the columns: what a stage reads must exist by then, nothing is added twice, raw pages are read only
+before the first cut, and numbers measured on a text are not used after that text was rewritten.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from curation.document import COLUMNS, DROP_COLUMNS, VOLATILE, allowed_type
+from curation.errors import RecipeError, explain_mismatch
+from curation.fingerprint import digest, stage_fingerprint
+from curation.stage import GlobalStage, Sink, Source, Stage
+
+ENGINE_COLUMNS: Mapping[str, pa.DataType] = {"stat_text_bytes": COLUMNS["stat_text_bytes"]}
+"""Columns the engine itself adds where `text` is written: its UTF-8 length in bytes."""
+
+TEXT_COLUMNS = frozenset({"text", "content_id", "stat_text_bytes"})
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """One recipe. `stages` run in order. Labels are made unique: the stage's short name, numbered when repeated.
+
+    Raises RecipeError when the columns do not fit.
+    """
+
+    name: str
+    source: Source
+    stages: tuple[Stage, ...]
+    sink: Sink
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stages", tuple(_labelled(self.stages)))
+        object.__setattr__(self, "source", _with_label(self.source, self.source.label or self.source.short_name))
+        object.__setattr__(self, "sink", _with_label(self.sink, self.sink.label or self.sink.short_name))
+        labels = [s.label for s in self.everything()]
+        repeated = sorted({label for label in labels if labels.count(label) > 1})
+        if repeated:
+            raise RecipeError(f"recipe {self.name!r}: labels must be unique; repeated: {', '.join(repeated)}")
+        check_columns(self)
+
+    def everything(self) -> tuple[Stage, ...]:
+        """Source, stages and sink, in order."""
+        return (self.source, *self.stages, self.sink)
+
+    def stage(self, label: str) -> Stage:
+        """The stage with this label; RecipeError lists the labels there are."""
+        for stage in self.everything():
+            if stage.label == label:
+                return stage
+        raise RecipeError(
+            explain_mismatch(
+                f"recipe {self.name!r} has no stage labelled {label!r}",
+                wanted="one of " + ", ".join(s.label for s in self.everything()),
+                found=label,
+            )
+        )
+
+    def segments(self) -> list[Segment]:
+        """The stages cut into segments; see `Segment`."""
+        return list(cut_segments(self))
+
+    def column_types(self) -> dict[str, pa.DataType]:
+        """Arrow type of every column that leaves the pipeline."""
+        types: dict[str, pa.DataType] = {"doc": COLUMNS["doc"], **self.source.adds}
+        for stage in self.stages:
+            types.update(stage.adds)
+        types.update(ENGINE_COLUMNS)
+        for name in DROP_COLUMNS:
+            types[name] = COLUMNS[name]
+        return {name: t for name, t in types.items() if name not in VOLATILE}
+
+    def fingerprint(self) -> str:
+        """Digest of the recipe: every stage in order with configuration, code, libraries, models, lists."""
+        return digest([[s.label, stage_fingerprint(s)] for s in self.everything()])
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Stages that one unit runs over one shard without a file between them.
+
+    kind `read`: source up to the extractor, writes the text part. kind `rows`: writes a side part. kind `global`: the
+    three steps of `verdict_of`, whose verdict the next segment applies as its first stage.
+    """
+
+    index: int
+    kind: str
+    stages: tuple[Stage, ...]
+
+    @property
+    def labels(self) -> str:
+        return " > ".join(stage.label for stage in self.stages)
+
+
+def cut_segments(pipeline: Pipeline) -> Iterator[Segment]:
+    """Cut after the stage that makes the text, around every global stage and every stage with models, after every
+    stage that rewrites the text."""
+    index = 0
+    stages = list(pipeline.stages)
+    reading = next((i + 1 for i, s in enumerate(stages) if "text" in s.adds), 0)
+    yield Segment(index, "read", (pipeline.source, *stages[:reading]))
+    pending: list[Stage] = []
+
+    def flush() -> Iterator[Segment]:
+        nonlocal index, pending
+        if pending:
+            index += 1
+            yield Segment(index, "rows", tuple(pending))
+            pending = []
+
+    for stage in stages[reading:]:
+        if isinstance(stage, GlobalStage):
+            yield from flush()
+            index += 1
+            yield Segment(index, "global", (stage,))
+            pending = [stage]
+        elif stage.models:
+            yield from flush()
+            pending = [stage]
+            yield from flush()
+        else:
+            pending.append(stage)
+            if "text" in stage.rewrites:
+                yield from flush()
+    yield from flush()
+
+
+def check_columns(pipeline: Pipeline) -> None:
+    """Raise RecipeError unless every column is there when read, typed as the contract says, and measured on the text
+    it is used with."""
+    known: dict[str, str] = {}
+    measured_on_text: set[str] = set()
+    stale: dict[str, str] = {}
+    _add(pipeline, pipeline.source, known)
+    has_text = "text" in known
+    for stage in pipeline.stages:
+        reads = set(stage.reads) | set(stage.rewrites)
+        if isinstance(stage, GlobalStage):
+            reads |= set(stage.sketch_reads)
+        missing = sorted(reads - set(known))
+        if missing:
+            raise RecipeError(
+                explain_mismatch(
+                    f"stage {stage.label!r} ({stage.name}) reads columns that nothing before it adds",
+                    wanted=", ".join(missing),
+                    found=", ".join(sorted(known)),
+                    hint="put the stage that adds them before it",
+                )
+            )
+        late = sorted(reads & VOLATILE) if has_text else []
+        if late:
+            raise RecipeError(
+                f"stage {stage.label!r} ({stage.name}) reads {', '.join(late)} after the text was extracted\n"
+                "  try:    put it before the extractor: raw pages are not stored"
+            )
+        for name in sorted(reads & set(stale)):
+            raise RecipeError(
+                f"stage {stage.label!r} ({stage.name}) reads {name!r}, which was measured on the text before "
+                f"{stale[name]!r} rewrote it\n  try:    measure after the rewriting stage"
+            )
+        _add(pipeline, stage, known)
+        if reads & TEXT_COLUMNS or reads & measured_on_text:
+            measured_on_text.update(set(stage.adds) - TEXT_COLUMNS)
+        if "text" in stage.rewrites:
+            stale.update({name: stage.label for name in measured_on_text})
+        if "text" in stage.adds:
+            has_text = True
+            known.update({name: "engine" for name in ENGINE_COLUMNS})
+    if "text" not in known:
+        raise RecipeError(f"recipe {pipeline.name!r}: no stage adds `text`\n  try:    add an extractor")
+
+
+def _add(pipeline: Pipeline, stage: Stage, known: dict[str, str]) -> None:
+    for name, data_type in stage.adds.items():
+        if name in known or name in DROP_COLUMNS or name in ENGINE_COLUMNS:
+            raise RecipeError(
+                f"stage {stage.label!r} ({stage.name}) adds {name!r}, which {known.get(name, 'the engine')} adds already"
+            )
+        wanted = allowed_type(name, data_type)
+        if wanted:
+            raise RecipeError(
+                explain_mismatch(
+                    f"stage {stage.label!r} ({stage.name}) declares column {name!r}", wanted=wanted, found=str(data_type)
+                )
+            )
+        known[name] = stage.label
+
+
+def _with_label(stage, label: str):
+    return stage if stage.label == label else dataclasses.replace(stage, label=label)
+
+
+def _labelled(stages: tuple[Stage, ...]) -> Iterator[Stage]:
+    taken = {s.label for s in stages if s.label}
+    seen: dict[str, int] = {}
+    for stage in stages:
+        if stage.label:
+            yield stage
+            continue
+        base = stage.short_name
+        seen[base] = seen.get(base, 0) + 1
+        label = base if seen[base] == 1 else f"{base}_{seen[base]}"
+        while label in taken:
+            seen[base] += 1
+            label = f"{base}_{seen[base]}"
+        taken.add(label)
+        yield _with_label(stage, label)

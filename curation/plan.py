@@ -1,0 +1,289 @@
+"""Pipeline x inputs -> waves of units, each with a fingerprint.
+
+A unit is one segment over one shard (or one partition of a global step, or one output shard). Its fingerprint digests
+the stages it runs, the identity of its inputs and the fingerprints of the units it builds on, so a commit record of
+the same name means: this very result exists. Waves follow one another because some need to know what the last one
+found: where the cuts of a file meet, and how much text is left for the sink to pack.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from curation.errors import RunStopped, explain_mismatch
+from curation.fingerprint import columns_fingerprint, digest, stage_fingerprint
+from curation.pipeline import Pipeline, Segment
+from curation.stage import GlobalStage, Input, Piece, Stage
+
+FINGERPRINT_DIGITS = 20
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run may change besides the recipe. `limit`: documents read in all; `sample`: share of documents kept,
+    chosen by a hash of `doc`. Both are part of the fingerprints."""
+
+    limit: int | None = None
+    sample: float | None = None
+
+
+@dataclass(frozen=True)
+class PartRef:
+    """A committed data file: its name under work/parts, its columns, rows, and the fingerprint of its unit."""
+
+    file: str
+    columns: tuple[str, ...]
+    rows: int
+    fingerprint: str
+    sha256: str
+    index: Mapping[str, int] = field(default_factory=dict)
+    """Sketches only: partition -> row group."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One piece of work. `kind`: read, rows, sketch, match, settle or sink. `number`: shard, partition or output shard.
+
+    `shards`: the parts of each shard it reads, text part first. `verdict`: the settled verdict a rows unit applies.
+    `parts`: sketches (match) or matches (settle). `reuse_keys`: label -> key under which its columns may be taken over
+    from an earlier commit; `limit`: documents it may still read.
+    """
+
+    kind: str
+    segment: int
+    number: int
+    fingerprint: str
+    pieces: tuple[Piece, ...] = ()
+    shards: tuple[tuple[PartRef, ...], ...] = ()
+    parts: tuple[PartRef, ...] = ()
+    verdict: PartRef | None = None
+    reuse_keys: Mapping[str, str] = field(default_factory=dict)
+    limit: int | None = None
+    sample: float | None = None
+
+    @property
+    def name(self) -> str:
+        """Name without the fingerprint: the same place in the plan, whatever the configuration."""
+        if self.kind == "sink":
+            return f"sink-{self.number:05d}"
+        return f"s{self.segment:02d}-{self.kind}-{self.number:05d}"
+
+    @property
+    def record_name(self) -> str:
+        """Name of its commit record."""
+        return f"{self.name}.{self.fingerprint}.json"
+
+
+@dataclass
+class Wave:
+    """Units that may run at the same time, and what they are, for people."""
+
+    title: str
+    units: list[Unit]
+    sequential: bool = False
+    """True under --limit: each unit is told how many documents the ones before it left."""
+
+
+Records = Mapping[str, Mapping]
+"""Unit name -> its commit record."""
+
+
+class Plan:
+    """Makes the waves of a run. Iterate `waves()`, send each wave's records back through `commit`."""
+
+    def __init__(self, pipeline: Pipeline, inputs: Sequence[Input], options: Options = Options()) -> None:
+        self.pipeline = pipeline
+        self.inputs = list(inputs)
+        self.options = options
+        self.segments = pipeline.segments()
+        self.shards = pipeline.source.cut(self.inputs)
+        self.parts: list[list[PartRef]] = [[] for _ in self.shards]
+        self.final: dict[str, Mapping] = {}
+        self._latest: dict[str, Mapping] = {}
+        self._reading = digest([stage_fingerprint(s) for s in self.segments[0].stages])
+
+    def fingerprint(self) -> str:
+        """Digest of the whole run: recipe, inputs and options."""
+        inputs = [[i.number, i.path, i.size, i.identity] for i in self.inputs]
+        return digest([self.pipeline.fingerprint(), inputs, self.options.limit, self.options.sample])
+
+    def commit(self, records: Records) -> None:
+        """Take in the commit records of the last wave, keyed by unit name."""
+        self._latest = dict(records)
+        self.final.update(records)
+
+    def waves(self) -> Iterator[Wave]:
+        """Yield each wave once the one before it was committed."""
+        yield from self._read_waves()
+        verdict: PartRef | None = None
+        for segment in self.segments[1:]:
+            if segment.kind == "global":
+                yield from self._global_waves(segment)
+                verdict = part_of(self._latest[f"s{segment.index:02d}-settle-00000"])
+            else:
+                units = [self._rows_unit(segment, shard, verdict) for shard in range(len(self.shards))]
+                yield Wave(segment.labels, units)
+                self._append_parts(units)
+                verdict = None
+        yield Wave(self.pipeline.sink.label, self._sink_units())
+
+    # -- reading
+
+    def _read_waves(self) -> Iterator[Wave]:
+        units = [self._read_unit(number, pieces) for number, pieces in enumerate(self.shards)]
+        title = self.segments[0].labels
+        yield Wave(title, units, sequential=self.options.limit is not None)
+        # A cut inside a file is a guess until its neighbour has arrived there: where two do not meet, the later one is
+        # redone from where the earlier one stopped. The first piece is certain, so each round settles one more.
+        for _ in range(sum(len(pieces) for pieces in self.shards) + 1):
+            wrong = self._unmet()
+            if not wrong:
+                break
+            for number, pieces in wrong.items():
+                self.shards[number] = pieces
+                units[number] = self._read_unit(number, pieces)
+            yield Wave(f"{title} (cuts redone)", [units[n] for n in wrong])
+        else:
+            raise RunStopped("the pieces of an input never met: its reader reports other offsets on every read")
+        self._append_parts(units)
+
+    def _read_unit(self, number: int, pieces: tuple[Piece, ...]) -> Unit:
+        limit = self.options.limit
+        # Under a limit, what a shard yields depends on how many documents the shards before it held.
+        given = [p for shard in self.shards[:number] for p in shard] if limit is not None else []
+        identity = [
+            [p.input.number, p.input.path, p.input.size, p.input.identity, p.start, p.end, p.exact]
+            for p in (*given, *pieces)
+        ]
+        fingerprint = short(["read", self._reading, identity, limit, self.options.sample])
+        return Unit("read", 0, number, fingerprint, pieces=pieces, limit=limit, sample=self.options.sample)
+
+    def _unmet(self) -> dict[int, tuple[Piece, ...]]:
+        """Shard -> its pieces, with the first piece of each input that does not begin where its neighbour stopped made
+        exact. Pieces behind it are judged in the next round, against what the redone one reports."""
+        wrong: dict[int, tuple[Piece, ...]] = {}
+        stopped: dict[int, int] = {}
+        unsettled: set[int] = set()
+        for number, pieces in enumerate(self.shards):
+            reports = self.final[f"s00-read-{number:05d}"]["pieces"]
+            if self.options.limit is not None and len(reports) < len(pieces):
+                break  # the limit was reached here; nothing after it was read
+            for i, (piece, report) in enumerate(zip(pieces, reports, strict=True)):
+                before = stopped.get(piece.input.number)
+                if piece.input.number in unsettled:
+                    continue
+                if before is not None and before != report["first"]:
+                    redone = replace(piece, start=before, exact=True)
+                    pieces = (*pieces[:i], redone, *pieces[i + 1 :])
+                    wrong[number] = pieces
+                    unsettled.add(piece.input.number)
+                stopped[piece.input.number] = report["stop"]
+        return wrong
+
+    # -- rows
+
+    def _append_parts(self, units: Sequence[Unit]) -> None:
+        for unit in units:
+            self.parts[unit.number].append(part_of(self.final[unit.name]))
+
+    def _rows_unit(self, segment: Segment, shard: int, verdict: PartRef | None) -> Unit:
+        parts = tuple(self.parts[shard])
+        stages = [[s.label, stage_fingerprint(s)] for s in segment.stages]
+        above = [p.fingerprint for p in parts] + ([verdict.fingerprint] if verdict else [])
+        keys = {s.label: self._reuse_key(s, parts) for s in segment.stages if s.reusable and s.adds}
+        return Unit(
+            "rows", segment.index, shard, short(["rows", stages, above]), shards=(parts,), verdict=verdict,
+            reuse_keys=keys,
+        )  # fmt: skip
+
+    def _reuse_key(self, stage: Stage, parts: Sequence[PartRef]) -> str:
+        """Digest of what decides a stage's columns for these very rows: itself and who provides what it reads."""
+        providers = sorted(
+            {next((p.fingerprint for p in reversed(parts) if c in p.columns), "segment") for c in stage.reads}
+        )
+        return short(["columns", columns_fingerprint(stage), providers])
+
+    # -- global stages
+
+    def _global_waves(self, segment: Segment) -> Iterator[Wave]:
+        stage = segment.stages[0]
+        assert isinstance(stage, GlobalStage)
+        own = stage_fingerprint(stage)
+        sketches = [
+            Unit("sketch", segment.index, n, short(["sketch", own, [p.fingerprint for p in parts]]), shards=(tuple(parts),))
+            for n, parts in enumerate(self.parts)
+        ]
+        yield Wave(f"{stage.label}: sketch", sketches)
+        made = [part_of(self.final[u.name]) for u in sketches]
+        above = [p.fingerprint for p in made]
+        matches = [
+            Unit("match", segment.index, n, short(["match", own, n, above]), parts=tuple(p for p in made if str(n) in p.index))
+            for n in range(stage.partitions)
+        ]
+        yield Wave(f"{stage.label}: match", matches)
+        found = [part_of(self.final[u.name]) for u in matches]
+        settle = short(["settle", own, [p.fingerprint for p in found]])
+        yield Wave(f"{stage.label}: settle", [Unit("settle", segment.index, 0, settle, parts=tuple(found))])
+
+    # -- sink
+
+    def _sink_units(self) -> list[Unit]:
+        last = self.segments[-1]
+        kind = "read" if last.kind == "read" else "rows"
+        target = self.pipeline.sink.target_mb * 1e6
+        units: list[Unit] = []
+        held: list[int] = []
+        size = 0.0
+        for shard in range(len(self.shards)):
+            held.append(shard)
+            size += self.final[f"s{last.index:02d}-{kind}-{shard:05d}"]["text_bytes"]
+            if size >= target:
+                units.append(self._sink_unit(len(units), held))
+                held, size = [], 0.0
+        if held:
+            units.append(self._sink_unit(len(units), held))
+        return units
+
+    def _sink_unit(self, number: int, shards: Sequence[int]) -> Unit:
+        parts = tuple(tuple(self.parts[s]) for s in shards)
+        above = [[p.fingerprint for p in shard] for shard in parts]
+        fingerprint = short(["sink", self.pipeline.fingerprint(), above])
+        return Unit("sink", len(self.segments), number, fingerprint, shards=parts)
+
+
+def part_of(record: Mapping) -> PartRef:
+    """The data file a commit record points to."""
+    part = record["part"]
+    return PartRef(
+        part["file"], tuple(part["columns"]), part["rows"], record["fingerprint"], part["sha256"], record.get("index", {})
+    )
+
+
+def short(value: object) -> str:
+    """A digest cut to the length used in names: 80 bits."""
+    return digest(value)[:FINGERPRINT_DIGITS]
+
+
+def check_shares(pipeline: Pipeline, records: Sequence[Mapping], least: int = 100) -> None:
+    """Raise RunStopped when a reason took a larger share of a stage's documents than it may, after `least` of them."""
+    seen: dict[str, int] = {}
+    fell: dict[tuple[str, str], int] = {}
+    for record in records:
+        for count in record.get("counts", ()):
+            seen[count["label"]] = seen.get(count["label"], 0) + count["rows_in"]
+            for reason, (documents, _) in count["reasons"].items():
+                fell[count["label"], reason] = fell.get((count["label"], reason), 0) + documents
+    for stage in pipeline.everything():
+        for reason, share in {"stage_error": 0.05, **stage.stop_shares}.items():
+            total, lost = seen.get(stage.label, 0), fell.get((stage.label, reason), 0)
+            if total >= least and lost > share * total:
+                raise RunStopped(
+                    explain_mismatch(
+                        f"stage {stage.label!r} dropped too many documents for {reason!r}: a broken stage must not look "
+                        "like bad data",
+                        wanted=f"at most {share:.1%} of the documents it saw",
+                        found=f"{lost} of {total} ({lost / total:.1%})",
+                        hint="look at `drop_detail` with `curation peek`, mend the stage, run again",
+                    )
+                )

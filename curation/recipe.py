@@ -1,0 +1,279 @@
+"""Recipes as values: find one by name or path, find a stage by its path, turn a pipeline into YAML and back.
+
+The frozen YAML is closed: known keys only, stage names `[a-z0-9_/]+`, no tags, no interpolation. A stage outside this
+package (`package.module:Class`, `./file.py:Class`) is loaded from a YAML recipe only when code is allowed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import importlib.util
+import inspect
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+import yaml
+
+from curation.errors import RecipeError, explain_mismatch
+from curation.pipeline import Pipeline
+from curation.stage import ROOMS, GlobalStage, Filter, Sink, Source, Stage
+
+_NAME = re.compile(r"[a-z0-9_]+/[a-z0-9_]+")
+_KEYS = {"name", "description", "source", "stages", "sink"}
+
+
+def recipe_folder() -> Path:
+    """Where the recipes that come with the package lie: beside it in a checkout, inside it when installed."""
+    inside = Path(__file__).parent / "_pipelines"
+    return inside if inside.is_dir() else Path(__file__).parent.parent / "pipelines"
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with the package."""
+    return sorted(p.stem for p in recipe_folder().glob("*.py"))
+
+
+def load_recipe(recipe: str, *, allow_code: bool = False) -> Pipeline:
+    """The pipeline of a name, a .py file (its value PIPELINE) or a .yaml file.
+
+    Raises RecipeError when there is none, listing the names there are.
+    """
+    path = Path(recipe)
+    if path.suffix in (".yaml", ".yml"):
+        _need_file(path)
+        return from_yaml(path.read_text(encoding="utf-8"), allow_code=allow_code)
+    if path.suffix != ".py":
+        path = recipe_folder() / f"{recipe}.py"
+        if not path.is_file():
+            near = get_close_matches(recipe, recipe_names(), n=1)
+            raise RecipeError(
+                explain_mismatch(
+                    f"no recipe {recipe!r}",
+                    wanted="a .py or .yaml file, or one of " + ", ".join(recipe_names()),
+                    found=recipe,
+                    hint=f"did you mean {near[0]!r}?" if near else "curation run common_crawl_english --help",
+                )
+            )
+    _need_file(path)
+    pipeline = getattr(_load_file(path), "PIPELINE", None)
+    if not isinstance(pipeline, Pipeline):
+        raise RecipeError(explain_mismatch(f"{path}", wanted="a value PIPELINE = Pipeline(...)", found=repr(pipeline)))
+    return pipeline
+
+
+def _need_file(path: Path) -> None:
+    if not path.is_file():
+        raise RecipeError(explain_mismatch("recipe file not found", wanted=str(path), found="no such file"))
+
+
+def _load_file(path: Path):
+    """Import a file once per content; its module name is made from its path so that workers can do the same."""
+    name = "curation_user_" + re.sub(r"\W", "_", str(path.resolve()))
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise RecipeError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def find_stage(name: str, *, allow_code: bool = False) -> type[Stage]:
+    """The stage class of a path: `filters/threshold`, `package.module:Class` or `./file.py:Class`.
+
+    Raises RecipeError when there is none or when the form needs `allow_code`.
+    """
+    if ":" in name:
+        return _find_user_stage(name, allow_code)
+    if not _NAME.fullmatch(name) or name.split("/")[0] not in ROOMS:
+        raise RecipeError(
+            explain_mismatch(
+                "not the name of a stage",
+                wanted="room/stage with a room of " + ", ".join(ROOMS) + ", or package.module:Class",
+                found=name,
+            )
+        )
+    module_name = "curation." + name.replace("/", ".")
+    if importlib.util.find_spec(module_name.rsplit(".", 1)[0]) is None or importlib.util.find_spec(module_name) is None:
+        near = get_close_matches(name, stage_names(), n=3)
+        raise RecipeError(f"no stage {name!r}" + (f"; near: {', '.join(near)}" if near else ""))
+    return stage_class(importlib.import_module(module_name))
+
+
+def stage_class(module) -> type[Stage]:
+    """The one public stage class a module defines. RecipeError when there is none or more than one."""
+    abstract = {Stage, Filter, GlobalStage, Source, Sink}
+    found = [
+        value
+        for key, value in vars(module).items()
+        if inspect.isclass(value)
+        and issubclass(value, Stage)
+        and value not in abstract
+        and value.__module__ == module.__name__
+        and not key.startswith("_")
+    ]
+    if len(found) != 1:
+        names = ", ".join(c.__name__ for c in found) or "none"
+        raise RecipeError(explain_mismatch(f"{module.__name__}", wanted="one public Stage class", found=names))
+    return found[0]
+
+
+def stage_names() -> list[str]:
+    """Paths of all stages that come with the package: the files of the rooms that define one public stage."""
+    root = Path(__file__).parent
+    found = []
+    for room in ROOMS:
+        for path in sorted((root / room).glob("*.py")):
+            if re.search(r"^class [A-Z]\w*\((Stage|Filter|GlobalStage|Source|Sink|Guarded\w*)\b", path.read_text(), re.M):
+                found.append(f"{room}/{path.stem}")
+    return found
+
+
+def _find_user_stage(name: str, allow_code: bool) -> type[Stage]:
+    if not allow_code:
+        raise RecipeError(
+            f"this recipe names a stage of its own code, {name!r}, which is not run unasked\n"
+            "  try:    read that code, then run with --allow-code"
+        )
+    where, _, class_name = name.rpartition(":")
+    module = _load_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
+    found = getattr(module, class_name, None)
+    if not (inspect.isclass(found) and issubclass(found, Stage)):
+        raise RecipeError(explain_mismatch(f"stage {name!r}", wanted=f"a Stage class {class_name}", found=repr(found)))
+    return found
+
+
+def user_stage_name(stage: Stage) -> str:
+    """The name under which another process finds this stage again."""
+    module = sys.modules.get(type(stage).__module__)
+    if type(stage).__module__.startswith("curation_user_") and module is not None and module.__file__:
+        return f"{Path(module.__file__).resolve()}:{type(stage).__qualname__}"
+    return stage.name
+
+
+def to_value(pipeline: Pipeline) -> dict[str, object]:
+    """A pipeline as plain lists, mappings, strings and numbers, every default written out."""
+    return {
+        "name": pipeline.name,
+        "description": pipeline.description,
+        "source": _stage_value(pipeline.source),
+        "stages": [_stage_value(stage) for stage in pipeline.stages],
+        "sink": _stage_value(pipeline.sink),
+    }
+
+
+def _stage_value(stage: Stage) -> dict[str, object]:
+    fields = {name: _plain(value) for name, value in _fields(stage).items()}
+    return {"stage": user_stage_name(stage), "label": stage.label, **fields}
+
+
+def _fields(stage: Stage) -> dict[str, object]:
+    return {f.name: getattr(stage, f.name) for f in dataclasses.fields(stage) if f.name != "label"}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(v) for v in (sorted(value) if isinstance(value, (set, frozenset)) else value)]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise RecipeError(f"a stage's field holds {type(value).__name__}, which YAML cannot carry: {value!r}")
+
+
+def to_yaml(pipeline: Pipeline, extra: Mapping[str, object] | None = None) -> str:
+    """The frozen recipe as YAML; `extra` becomes a comment-free block `run` that loading ignores."""
+    value: dict[str, object] = dict(to_value(pipeline))
+    if extra:
+        value["run"] = dict(extra)
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=110)
+
+
+def from_yaml(text: str, *, allow_code: bool = False) -> Pipeline:
+    """Read a frozen recipe. Unknown keys, unknown fields and foreign stages are RecipeErrors."""
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"the recipe is not readable YAML: {error}") from error
+    return from_value(value, allow_code=allow_code)
+
+
+def from_value(value: object, *, allow_code: bool = False) -> Pipeline:
+    """The pipeline of a value as `to_value` makes it."""
+    if not isinstance(value, dict):
+        raise RecipeError(explain_mismatch("recipe", wanted="a mapping", found=type(value).__name__))
+    unknown = set(value) - _KEYS - {"run"}
+    missing = {"name", "source", "stages", "sink"} - set(value)
+    if unknown or missing:
+        found = ", ".join(map(str, value))
+        raise RecipeError(explain_mismatch("recipe keys", wanted=", ".join(sorted(_KEYS)), found=found))
+    if not isinstance(value["stages"], Sequence) or isinstance(value["stages"], str):
+        raise RecipeError("recipe: `stages` must be a list")
+    source = _stage_from(value["source"], allow_code)
+    sink = _stage_from(value["sink"], allow_code)
+    if not isinstance(source, Source) or not isinstance(sink, Sink):
+        raise RecipeError(f"recipe: `source` must be a Source and `sink` a Sink, found {source.name} and {sink.name}")
+    stages = tuple(_stage_from(entry, allow_code) for entry in value["stages"])
+    return Pipeline(str(value["name"]), source, stages, sink, description=str(value.get("description", "")))
+
+
+def _stage_from(entry: object, allow_code: bool) -> Stage:
+    if not isinstance(entry, dict) or not isinstance(entry.get("stage"), str):
+        raise RecipeError(explain_mismatch("recipe stage", wanted="a mapping with the key `stage`", found=repr(entry)[:200]))
+    cls = find_stage(entry["stage"], allow_code=allow_code)
+    return build_stage(cls, {k: v for k, v in entry.items() if k != "stage"})
+
+
+def build_stage(cls: type[Stage], fields: Mapping[str, object]) -> Stage:
+    """A stage from plain values; lists become tuples. RecipeError names unknown fields and lists the known."""
+    known = {f.name for f in dataclasses.fields(cls)}
+    unknown = sorted(set(fields) - known)
+    if unknown:
+        raise RecipeError(
+            explain_mismatch(
+                f"{cls.__name__} has no field {', '.join(unknown)}", wanted=", ".join(sorted(known)), found=", ".join(unknown)
+            )
+        )
+    try:
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+    except TypeError as error:
+        raise RecipeError(f"{cls.__name__}: {error}") from error
+
+
+def with_settings(pipeline: Pipeline, settings: Sequence[str]) -> Pipeline:
+    """The pipeline with `label.field=value` settings applied; values are YAML scalars or lists.
+
+    Raises RecipeError for an unknown label, field or form.
+    """
+    for setting in settings:
+        target, equals, text = setting.partition("=")
+        label, dot, name = target.partition(".")
+        if not equals or not dot:
+            raise RecipeError(explain_mismatch("--set", wanted="label.field=value", found=setting))
+        stage = pipeline.stage(label)
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise RecipeError(f"--set {setting}: the value is not readable YAML: {error}") from error
+        fields = {**_fields(stage), "label": stage.label}
+        if name not in fields:
+            wanted = ", ".join(k for k in fields if k != "label")
+            raise RecipeError(explain_mismatch(f"stage {label!r} has no field {name!r}", wanted=wanted, found=name))
+        changed = build_stage(type(stage), {**fields, name: value})
+        pipeline = dataclasses.replace(
+            pipeline,
+            source=changed if stage is pipeline.source else pipeline.source,
+            sink=changed if stage is pipeline.sink else pipeline.sink,
+            stages=tuple(changed if s is stage else s for s in pipeline.stages),
+        )
+    return pipeline

@@ -1,0 +1,1 @@
+"""Runners decide where units run, and nothing else."""

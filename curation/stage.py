@@ -1,0 +1,270 @@
+"""The stage contract: Source, Stage, Filter, GlobalStage, Sink.
+
+A stage is a frozen dataclass whose fields are its whole configuration. It declares as data what the graph must
+know (`reads`, `adds`, `rewrites`, `drops`, `models`, `resources`) and does its work in `bind(...)`'s result.
+It never removes a row, keeps no state across documents and knows nothing of runners.
+
+What `apply` is given: a frame of live rows with `doc` and the columns it `reads`, in document order.
+What `apply` returns: `doc` unchanged, row for row, plus the columns it `adds` or `rewrites`; when it declares
+`drops`, also `drop_reason` (null = keep) and `drop_detail`. run_stage.py checks every word of this.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, ClassVar
+
+import polars as pl
+import pyarrow as pa
+
+Apply = Callable[[pl.DataFrame], pl.DataFrame]
+
+ROOMS = ("sources", "extractors", "filters", "modifiers", "scorers", "dedup", "sinks", "mixture")
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one worker of a stage needs. `memory_gb` in GiB; `gpus` may be a fraction."""
+
+    cpus: float = 1.0
+    gpus: float = 0.0
+    memory_gb: float = 1.0
+
+
+@dataclass(frozen=True)
+class ModelRef:
+    """A model a stage needs: its card's name, the sha256 of its weights (hex), and where they lie.
+
+    `location` is a path or `package:NAME/path/inside`; it is not part of any fingerprint, the sha256 is.
+    """
+
+    name: str
+    sha256: str
+    location: str
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step over documents. Subclasses are frozen dataclasses; see the module docstring for the contract."""
+
+    label: str = field(default="", kw_only=True)
+
+    libraries: ClassVar[tuple[str, ...]] = ()
+    """Distributions whose installed versions change the result; they enter the fingerprint."""
+
+    reusable: ClassVar[bool] = False
+    """True when the added columns depend on the row alone, so that an earlier run's values may be taken over."""
+
+    @property
+    def name(self) -> str:
+        """Path of the stage in a recipe: `filters/threshold`, or `package.module:Class` for a user's own."""
+        parts = type(self).__module__.split(".")
+        if len(parts) == 3 and parts[0] == "curation" and parts[1] in ROOMS:
+            return f"{parts[1]}/{parts[2]}"
+        return f"{type(self).__module__}:{type(self).__qualname__}"
+
+    @property
+    def short_name(self) -> str:
+        """Last part of the name, from which the default label is made."""
+        return re.split(r"[/.:]", self.name)[-1].lower()
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Columns it is given, besides `doc`."""
+        return ()
+
+    @property
+    def adds(self) -> Mapping[str, pa.DataType]:
+        """Columns it returns that did not exist before."""
+        return {}
+
+    @property
+    def rewrites(self) -> tuple[str, ...]:
+        """Columns it replaces."""
+        return ()
+
+    @property
+    def drops(self) -> tuple[str, ...]:
+        """The closed list of reasons it may give."""
+        return ()
+
+    @property
+    def models(self) -> tuple[ModelRef, ...]:
+        """Models it needs at `bind`."""
+        return ()
+
+    @property
+    def resources(self) -> Resources:
+        """What one worker needs; a run may override it."""
+        return Resources()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Files whose content is part of the configuration (word lists, blocklists); their bytes are fingerprinted."""
+        return ()
+
+    @property
+    def stop_shares(self) -> Mapping[str, float]:
+        """Reason -> largest share of the documents it saw that may fall for it before the run is stopped."""
+        return {}
+
+    def bind(self, models: Mapping[str, Path]) -> Apply:
+        """Load what is needed once per worker; return `apply`. `models` maps a ModelRef's name to a verified path."""
+        raise NotImplementedError(f"{type(self).__name__} must implement bind")
+
+    def close(self, apply: Apply) -> None:
+        """Release what `bind` took (child processes, handles). Called once per worker; the default does nothing."""
+
+
+@dataclass(frozen=True)
+class Filter(Stage):
+    """A stage in two steps, fingerprinted apart: measure (dear, once) and decide (cheap, as often as you like).
+
+    `measure_fields` names the fields that change what is measured. All other fields are thresholds: changing them
+    recomputes decisions over the stored `stat_*` columns and nothing else.
+    """
+
+    measure_fields: ClassVar[tuple[str, ...]] = ()
+    reusable: ClassVar[bool] = True
+
+    def measure(self, batch: pl.DataFrame) -> pl.DataFrame:
+        """`doc` and the columns of `adds`, row for row. Filters that add nothing need not implement it."""
+        return batch.select("doc")
+
+    def decide(self, stats: pl.DataFrame) -> pl.DataFrame:
+        """`doc`, `drop_reason` (null = keep) and `drop_detail` (value and threshold) from the light columns of
+        `reads` and the measures."""
+        raise NotImplementedError(f"{type(self).__name__} must implement decide")
+
+    def bind(self, models: Mapping[str, Path]) -> Apply:
+        def apply(batch: pl.DataFrame) -> pl.DataFrame:
+            measured = self.measure(batch)
+            decided = self.decide(batch.hstack(measured.drop("doc")))
+            return measured.hstack(decided.drop("doc"))
+
+        return apply
+
+
+@dataclass(frozen=True)
+class GlobalStage(Stage):
+    """A stage that must see every document, in three steps the runner knows and one it shares with other stages.
+
+    sketch(batch)      -> rows with `partition` (uint32 < partitions); all that leaves a shard, never text
+    match(partition)   -> one table per partition, from every shard's rows of it, in document order
+    settle(matches)    -> the verdict, once: one row per affected document, with `doc`, sorted by it
+    apply(batch, verdict) -> like any stage's apply; `verdict` holds the rows of this shard only
+    """
+
+    partitions: int = field(default=16, kw_only=True)
+
+    @property
+    def sketch_reads(self) -> tuple[str, ...]:
+        """Columns `sketch` is given, besides `doc`."""
+        return self.reads
+
+    def sketch(self, batch: pl.DataFrame) -> pl.DataFrame:
+        raise NotImplementedError(f"{type(self).__name__} must implement sketch")
+
+    def match(self, partition: pl.DataFrame) -> pl.DataFrame:
+        raise NotImplementedError(f"{type(self).__name__} must implement match")
+
+    def settle(self, matches: Iterable[pl.DataFrame]) -> pl.DataFrame:
+        raise NotImplementedError(f"{type(self).__name__} must implement settle")
+
+    def apply(self, batch: pl.DataFrame, verdict: pl.DataFrame) -> pl.DataFrame:
+        raise NotImplementedError(f"{type(self).__name__} must implement apply")
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input file. `path` is relative to the input root and is what documents record; `location` opens it.
+
+    `number` is append-only per output folder; `identity` is the etag or mtime, with `size` part of fingerprints.
+    """
+
+    number: int
+    path: str
+    location: str
+    size: int
+    identity: str
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A byte range of one input. A record belongs to the piece in which its first byte lies.
+
+    `start` 0 is certain. Another start is a cut: the reader resynchronises at the first verified record at or after
+    it, unless `exact`, which says that a record is known to begin there.
+    """
+
+    input: Input
+    start: int
+    end: int
+    exact: bool = False
+
+
+@dataclass(frozen=True)
+class PieceReport:
+    """What a source found in one piece: the account that must cover it.
+
+    `first` and `stop`: byte offsets of the first record and of the end of the last thing read. Adjacent pieces of an
+    input must meet (`stop` of one == `first` of the next). `records`: record kind -> count (every kind, response
+    included). `broken`: (start, end, why) byte ranges that held no readable record.
+    """
+
+    piece: Piece
+    first: int
+    stop: int
+    records: Mapping[str, int]
+    broken: Sequence[tuple[int, int, str]] = ()
+
+
+Open = Callable[[Input], BinaryIO]
+"""Opens an input as a seekable binary stream; the caller closes it."""
+
+
+@dataclass(frozen=True)
+class Source(Stage):
+    """Where documents come from. `reads` is empty; `adds` are the columns of every row it yields.
+
+    Rows it cannot use are tombstones: it yields them with `drop_reason` from `drops`.
+    """
+
+    def accepts(self, path: str, head: bytes) -> str | None:
+        """None when the file is an input (judged by name and first 512 bytes), otherwise why it is not."""
+        raise NotImplementedError(f"{type(self).__name__} must implement accepts")
+
+    def cut(self, inputs: Sequence[Input]) -> list[tuple[Piece, ...]]:
+        """Shards: each a tuple of pieces, in input order, sized by the configuration and never by the machine."""
+        raise NotImplementedError(f"{type(self).__name__} must implement cut")
+
+    def read(self, piece: Piece, open_input: Open) -> Iterator[pl.DataFrame | PieceReport]:
+        """Frames of rows in position order, bounded in bytes, with `drop_reason` and `drop_detail`; the last item is
+        the PieceReport."""
+        raise NotImplementedError(f"{type(self).__name__} must implement read")
+
+
+@dataclass(frozen=True)
+class Sink(Stage):
+    """Where documents go. `target_mb` (10**6 bytes of text) closes a shard; `dropped_text` says which tombstones
+    keep their text."""
+
+    target_mb: float = 512.0
+
+    def write(self, tables: Iterable[pa.Table], destination: BinaryIO, metadata: Mapping[str, str]) -> None:
+        """Write one shard to `destination`; `metadata` becomes the file's own metadata."""
+        raise NotImplementedError(f"{type(self).__name__} must implement write")
+
+
+def frozen_fields(stage: Stage) -> dict[str, object]:
+    """Every field of a stage but its label, in order: its configuration."""
+    return {name: getattr(stage, name) for name in stage.__dataclass_fields__ if name != "label"}
+
+
+def module_of(stage: Stage):
+    """The module a stage's class lives in."""
+    return importlib.import_module(type(stage).__module__)

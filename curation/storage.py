@@ -1,0 +1,265 @@
+"""Folders on any fsspec file system, and the two promises everything else rests on.
+
+1. `Folder.create` makes a file appear whole or not at all, and only once: the second creator is told so. Commit
+   records are made with it, so a record's existence means that everything it names was finished.
+2. Data files are written under names no other attempt uses, hashed while they are written; a failed write is removed.
+
+Local disks use a hard link for the exclusive step, `memory://` a look under a lock, object stores a conditional put.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import os
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import BinaryIO, cast
+
+import fsspec
+from fsspec.core import url_to_fs
+
+from curation import faults
+from curation.errors import StorageError
+
+_memory_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Written:
+    """A finished data file: its size in bytes and the sha256 (hex) of its content."""
+
+    bytes: int
+    sha256: str
+
+
+class _Hashing(io.RawIOBase):
+    """A write-only stream that hashes what passes through it, so that a file is never read back for its digest."""
+
+    def __init__(self, inner: BinaryIO) -> None:
+        self._inner = inner
+        self.digest = hashlib.sha256()
+        self.bytes = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data) -> int:  # type: ignore[override]
+        view = memoryview(data)
+        self._inner.write(view)
+        self.digest.update(view)
+        self.bytes += view.nbytes
+        return view.nbytes
+
+    def tell(self) -> int:
+        return self.bytes
+
+    def flush(self) -> None:
+        if not self.closed:
+            self._inner.flush()
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder named by a path or an fsspec URL. Names inside it are relative, with forward slashes.
+
+    `options` go to fsspec (credentials, endpoints) and never to a record, a log or a fingerprint.
+    """
+
+    url: str
+    options: Mapping[str, object] = field(default_factory=dict, repr=False, compare=False)
+
+    @cached_property
+    def _located(self) -> tuple[fsspec.AbstractFileSystem, str]:
+        fs, root = url_to_fs(self.url, **dict(self.options))
+        return fs, root.rstrip("/")
+
+    @property
+    def fs(self) -> fsspec.AbstractFileSystem:
+        return self._located[0]
+
+    @property
+    def is_local(self) -> bool:
+        return "file" in _protocols(self.fs)
+
+    @property
+    def is_shared(self) -> bool:
+        """False when only this process sees it (memory://)."""
+        return "memory" not in _protocols(self.fs)
+
+    def path(self, name: str) -> str:
+        """Full path of a name, as the file system wants it."""
+        return f"{self._located[1]}/{name}" if name else self._located[1]
+
+    def open(self, name: str) -> BinaryIO:
+        return cast(BinaryIO, self.fs.open(self.path(name), "rb"))
+
+    def read(self, name: str) -> bytes:
+        return cast(bytes, self.fs.cat_file(self.path(name)))
+
+    def exists(self, name: str) -> bool:
+        return bool(self.fs.exists(self.path(name)))
+
+    def size(self, name: str) -> int | None:
+        """Bytes of a file; None when there is none."""
+        try:
+            return int(self.fs.size(self.path(name)))
+        except (FileNotFoundError, OSError):
+            return None
+
+    def names(self, folder: str) -> dict[str, int]:
+        """Files directly in `folder` -> size. An absent folder has none."""
+        try:
+            found = self.fs.ls(self.path(folder), detail=True, refresh=True)
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        return {str(e["name"]).rsplit("/", 1)[-1]: int(e["size"] or 0) for e in found if e["type"] == "file"}
+
+    def delete(self, name: str) -> None:
+        """Remove a file; absent is fine."""
+        try:
+            self.fs.rm_file(self.path(name))
+        except FileNotFoundError:
+            pass
+
+    def delete_folder(self, name: str) -> None:
+        """Remove a folder and what is in it; absent is fine."""
+        try:
+            self.fs.rm(self.path(name), recursive=True)
+        except FileNotFoundError:
+            pass
+
+    def make(self, *folders: str) -> None:
+        """Make folders (a no-op on object stores)."""
+        for name in folders:
+            with self._explaining(name):
+                self.fs.makedirs(self.path(name), exist_ok=True)
+
+    def write(self, name: str, fill: Callable[[BinaryIO], None]) -> Written:
+        """Write a data file under a name nobody else uses. A failure removes it and raises StorageError for I/O."""
+        path = self.path(name)
+        try:
+            with self._explaining(name):
+                with self.fs.open(path, "wb") as raw:
+                    faults.point("part-open")
+                    out = _Hashing(cast(BinaryIO, raw))
+                    fill(cast(BinaryIO, out))
+                    raw.flush()
+                    if self.is_local:
+                        os.fsync(raw.fileno())
+        except BaseException:
+            self.delete(name)
+            raise
+        return Written(out.bytes, out.digest.hexdigest())
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Make the small file `name` appear whole, if it does not exist. True when this call made it."""
+        path = self.path(name)
+        with self._explaining(name):
+            if self.is_local:
+                return self._create_local(path, data)
+            if not self.is_shared:
+                with _memory_lock:
+                    if self.fs.exists(path):
+                        return False
+                    self.fs.pipe_file(path, data)
+                    return True
+            try:
+                self.fs.pipe_file(path, data, mode="create")
+            except FileExistsError:
+                return False
+        return True
+
+    def replace(self, name: str, data: bytes) -> None:
+        """Write a small file over whatever has its name; readers see the old or the new one, whole."""
+        path = self.path(name)
+        with self._explaining(name):
+            if not self.is_local:
+                self.fs.pipe_file(path, data)
+                return
+            temporary = f"{path}.{uuid.uuid4().hex[:8]}.tmp"
+            try:
+                _write_synced(temporary, data)
+                os.replace(temporary, path)
+            except BaseException:
+                _remove_quietly(temporary)
+                raise
+
+    def publish(self, source: str, target: str) -> None:
+        """Give the content of `source` the name `target` too, replacing what was there: a hard link where possible."""
+        with self._explaining(target):
+            if not self.is_local:
+                self.fs.cp_file(self.path(source), self.path(target))
+                return
+            temporary = f"{self.path(target)}.{uuid.uuid4().hex[:8]}.tmp"
+            try:
+                try:
+                    os.link(self.path(source), temporary)
+                except OSError as error:
+                    if error.errno not in (errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP):
+                        raise
+                    self.fs.cp_file(self.path(source), temporary)
+                os.replace(temporary, self.path(target))
+            except BaseException:
+                _remove_quietly(temporary)
+                raise
+
+    def _create_local(self, path: str, data: bytes) -> bool:
+        temporary = f"{path}.{uuid.uuid4().hex[:8]}.tmp"
+        try:
+            _write_synced(temporary, data)
+            faults.point("record-written")
+            # link() is atomic and fails when the name exists: the record is whole or absent, whoever dies when.
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        finally:
+            _remove_quietly(temporary)
+        return True
+
+    @contextmanager
+    def _explaining(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StorageError(_explain(error, f"{self.url}/{name}")) from error
+
+
+def open_location(location: str, options: Mapping[str, object] | None = None) -> BinaryIO:
+    """Open any path or fsspec URL for reading, seekable."""
+    fs, path = url_to_fs(location, **dict(options or {}))
+    return cast(BinaryIO, fs.open(path, "rb"))
+
+
+def _protocols(fs: fsspec.AbstractFileSystem) -> tuple[str, ...]:
+    return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
+
+
+def _write_synced(path: str, data: bytes) -> None:
+    with open(path, "wb") as out:
+        out.write(data)
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def _remove_quietly(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def _explain(error: OSError, path: str) -> str:
+    hints = {
+        errno.ENOSPC: "free some space or give another --out, then run the same command: finished units are kept",
+        errno.EDQUOT: "raise the quota or give another --out, then run the same command: finished units are kept",
+        errno.EACCES: "check who owns the folder and that you may write there",
+        errno.EROFS: "give --out a folder on a disk that can be written",
+    }
+    hint = hints.get(error.errno or 0, "check that the folder exists, can be written and has space")
+    return f"cannot write {path}: {error.strerror or error}\n  try:    {hint}"
