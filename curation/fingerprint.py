@@ -10,6 +10,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import json
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -88,10 +89,10 @@ def code_digest(module: str) -> str:
 def _collect(module: str, sources: dict[str, str]) -> None:
     if module in sources:
         return
-    spec = importlib.util.find_spec(module)
-    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+    path = _source_file(module)
+    if path is None:
         return
-    text = Path(spec.origin).read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8")
     sources[module] = hashlib.sha256(text.encode()).hexdigest()
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
@@ -104,6 +105,17 @@ def _collect(module: str, sources: dict[str, str]) -> None:
         for name in wanted:
             if name.startswith(_DIGESTED) and _is_module(name):
                 _collect(name, sources)
+
+
+def _source_file(module: str) -> Path | None:
+    """The .py file of a module, loaded or not; None for anything else (built in, typed into a notebook)."""
+    loaded = sys.modules.get(module)
+    if loaded is not None:
+        origin = getattr(loaded, "__file__", None)
+    else:
+        spec = importlib.util.find_spec(module)
+        origin = spec.origin if spec else None
+    return Path(origin) if origin and origin.endswith(".py") else None
 
 
 def _is_module(name: str) -> bool:

@@ -40,7 +40,7 @@ def to_frame(table: pa.Table) -> pl.DataFrame:
 
 
 class PartWriter:
-    """Writes one part, one row group per call."""
+    """Writes one part, one row group per call. Leaving its context writes the footer, before the file is closed."""
 
     def __init__(self, destination: BinaryIO, types: Mapping[str, pa.DataType]) -> None:
         self.types = dict(types)
@@ -57,7 +57,10 @@ class PartWriter:
             self.rows += frame.height
             self.groups += 1
 
-    def close(self) -> None:
+    def __enter__(self) -> PartWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self._writer.close()
 
 

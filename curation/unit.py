@@ -172,27 +172,32 @@ class Worker:
         types = {name: column_type(name, declared) for name in names}
         counts = {s.label: StageCount(s.label) for s in segment.stages}
         result.counts = list(counts.values())
-        writer = PartWriter(out, types)
-        buffer = _Buffer(writer)
-        clock = time.process_time()
-        for frame in self._source_frames(unit, result):
-            kept, gone = self._judge_source(frame, counts[source.label])
-            counts[source.label].seconds += time.process_time() - clock
-            fallen = [gone]
-            for stage, apply in bound:
-                kept, gone = run_stage(stage, apply, kept, counts[stage.label])
-                fallen.append(gone)
-            clock = time.process_time()
-            merged = _reunite(with_no_drops(kept), fallen, {**types})
-            merged = _with_text_bytes(merged)
-            alive = merged.filter(pl.col("drop_stage").is_null())
-            result.rows_alive += alive.height
-            result.text_bytes += int(alive["stat_text_bytes"].sum() or 0)
-            buffer.add(merged.select(names))
-        buffer.flush()
-        writer.close()
+        with PartWriter(out, types) as writer:
+            buffer = _Buffer(writer)
+            for frame in self._source_frames(unit, result):
+                buffer.add(self._read_batch(frame, bound, counts, result, types))
+            buffer.flush()
         result.extra["rows"] = writer.rows
         return types
+
+    def _read_batch(
+        self,
+        frame: pl.DataFrame,
+        bound: Sequence[tuple[Stage, Apply]],
+        counts: Mapping[str, StageCount],
+        result: Result,
+        types: Mapping[str, pa.DataType],
+    ) -> pl.DataFrame:
+        kept, gone = self._judge_source(frame, counts[self.pipeline.source.label])
+        fallen = [gone]
+        for stage, apply in bound:
+            kept, gone = run_stage(stage, apply, kept, counts[stage.label])
+            fallen.append(gone)
+        merged = _with_text_bytes(_reunite(with_no_drops(kept), fallen, types))
+        alive = merged.filter(pl.col("drop_stage").is_null())
+        result.rows_alive += alive.height
+        result.text_bytes += int(alive["stat_text_bytes"].sum() or 0)
+        return merged
 
     def _source_frames(self, unit: Unit, result: Result) -> Iterator[pl.DataFrame]:
         """The source's frames, checked, cut by --sample and --limit; reports are collected, docs strictly increase."""
@@ -202,7 +207,7 @@ class Worker:
         for piece in unit.pieces:
             if left is not None and left <= 0:
                 return
-            for item in source.read(piece, self._open):
+            for item in _timed(source.read(piece, self._open), result.counts[0]):
                 if isinstance(item, PieceReport):
                     result.pieces.append(item)
                     continue
@@ -247,13 +252,11 @@ class Worker:
         names = in_contract_order({"doc", *declared, *DROP_COLUMNS})
         types = {name: column_type(name, declared) for name in names}
         result.counts = [StageCount(s.label) for s in segment.stages]
-        writer = PartWriter(out, types)
-        with ShardReader(self.folder, unit.shards[0]) as reader:
+        with ShardReader(self.folder, unit.shards[0]) as reader, PartWriter(out, types) as writer:
             bound = self._bind(segment, self._verdict(unit, reader))
             known = self._known(unit, segment)
             for frame in reader.frames(reads):
                 writer.write(self._rows_batch(frame, bound, result, known, types))
-        writer.close()
         result.extra["rows"] = writer.rows
         return types
 
@@ -504,6 +507,17 @@ class _Buffer:
         if self._held:
             self._writer.write(pl.concat(self._held))
         self._held, self._rows, self._bytes = [], 0, 0
+
+
+def _timed(items: Iterator, count: StageCount) -> Iterator:
+    """The items, with the CPU seconds it took to make them added to `count`."""
+    while True:
+        started = time.process_time()
+        item = next(items, None)
+        count.seconds += time.process_time() - started
+        if item is None:
+            return
+        yield item
 
 
 def read_record(folder: Folder, name: str) -> dict:

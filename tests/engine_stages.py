@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,6 +109,15 @@ class Length(Filter):
             pl.when(short).then(pl.lit("too_short")).otherwise(None).alias("drop_reason"),
             pl.when(short).then(pl.format("length={} < {}", "stat_length", self.least)).otherwise(None).alias("drop_detail"),
         )
+
+
+@dataclass(frozen=True)
+class SlowLength(Length):
+    """Takes a moment per batch, so that a random kill finds work under way."""
+
+    def measure(self, batch: pl.DataFrame) -> pl.DataFrame:
+        time.sleep(0.02)
+        return super().measure(batch)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ The same driver serves every runner; an executor only runs units and tells when 
 from __future__ import annotations
 
 import io
-import json
 import logging
 import time
 from collections import defaultdict
@@ -85,6 +84,14 @@ class RunResult:
     census: dict | None
     waves: list[WaveReport] = field(default_factory=list)
     finished: bool = True
+
+    def report(self) -> str:
+        """What was run and what was taken over, wave by wave, as lines of text."""
+        lines = [f"{'wave':48}{'units':>7}{'run':>6}{'kept':>6}{'documents':>11}{'reused':>8}{'seconds':>9}"]
+        for w in self.waves:
+            title = w.title if len(w.title) <= 46 else w.title[:45] + "…"
+            lines.append(f"{title:48}{w.units:>7}{w.ran:>6}{w.kept:>6}{w.documents:>11}{w.reused:>8}{w.seconds:>9.1f}")
+        return "\n".join(lines)
 
 
 def run_pipeline(
@@ -311,15 +318,3 @@ def plan_only(
     """The plan of a run that is not run, for `explain`."""
     inputs = find_inputs(wanted, pipeline.source, root=root, options=storage_options)
     return Plan(pipeline, inputs.accepted), inputs
-
-
-def describe_inputs(inputs: Inputs) -> str:
-    """One line: files, bytes, and what is not an input."""
-    size = sum(i.size for i in inputs.accepted)
-    extra = f"; {len(inputs.refused)} files are no inputs" if inputs.refused else ""
-    return f"{len(inputs.accepted)} inputs, {size / 1e6:.1f} MB{extra}"
-
-
-def report_json(result: RunResult) -> str:
-    """The waves of a run as one JSON line, for scripts."""
-    return json.dumps([vars(w) for w in result.waves])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import BinaryIO, ClassVar
 
@@ -33,17 +34,21 @@ class Parquet(Sink):
     libraries: ClassVar[tuple[str, ...]] = ("pyarrow",)
 
     def write(self, tables: Iterable[pa.Table], destination: BinaryIO, metadata: Mapping[str, str]) -> None:
-        writer: pq.ParquetWriter | None = None
-        for chunk in rechunk(tables, self.row_group_rows, ROW_GROUP_BYTES):
-            if writer is None:
-                schema = chunk.schema.with_metadata({**(chunk.schema.metadata or {}), **_bytes(metadata)})
-                writer = pq.ParquetWriter(
-                    destination, schema, compression="zstd", compression_level=self.level, write_statistics=True,
-                    use_dictionary=[n for n in schema.names if n in _REPEATING], store_schema=True,
-                )  # fmt: skip
-            writer.write_table(chunk.cast(writer.schema), row_group_size=max(1, chunk.num_rows))
-        if writer is not None:
-            writer.close()
+        with ExitStack() as stack:
+            writer: pq.ParquetWriter | None = None
+            for chunk in rechunk(tables, self.row_group_rows, ROW_GROUP_BYTES):
+                if writer is None:
+                    writer = stack.enter_context(self._writer(chunk.schema, destination, metadata))
+                writer.write_table(chunk.cast(writer.schema), row_group_size=max(1, chunk.num_rows))
+
+    def _writer(self, schema: pa.Schema, destination: BinaryIO, metadata: Mapping[str, str]) -> pq.ParquetWriter:
+        return pq.ParquetWriter(
+            destination,
+            schema.with_metadata({**(schema.metadata or {}), **_bytes(metadata)}),
+            compression="zstd",
+            compression_level=self.level,
+            use_dictionary=[name for name in schema.names if name in _REPEATING],
+        )
 
 
 _REPEATING = frozenset(

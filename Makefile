@@ -1,0 +1,44 @@
+# `make demo` and `make test` each set up what they need in .venv and run: nothing else has to be installed first.
+# Set VENV to use an environment of your own: make test VENV=/path/to/venv
+VENV ?= .venv
+PYTHON = $(VENV)/bin/python
+PIP = $(PYTHON) -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test check golden docs bench soak clean
+
+demo: $(VENV)/.core  ## set up the core and run the main job on the embedded crawl
+	$(VENV)/bin/curation demo
+
+test: $(VENV)/.test  ## set up the test environment; style, types, imports and all tests but the long ones
+	$(MAKE) check
+	$(PYTHON) -m pytest -q -n 2 --dist loadfile
+
+check: $(VENV)/.test  ## style, types, and who may import whom
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+golden: $(VENV)/.test  ## write the golden files anew and show what changed
+	CURATION_GOLDEN=write $(PYTHON) -m pytest -q tests/test_golden.py
+	git --no-pager diff --stat -- tests/golden
+
+docs: $(VENV)/.test  ## the generated command reference
+	$(PYTHON) docs/make_cli_reference.py
+
+bench: $(VENV)/.test  ## side by side with the peers; needs the real data folder in $$CURATION_DATA
+	$(PYTHON) benchmarks/first_light.py
+
+soak: $(VENV)/.test  ## the long fault and quality runs
+	$(PYTHON) -m pytest -q -m soak
+
+$(VENV)/bin/python:
+	python3 -m venv $(VENV)
+
+$(VENV)/.core: $(VENV)/bin/python pyproject.toml
+	$(PIP) -e .
+	touch $@
+
+$(VENV)/.test: $(VENV)/bin/python pyproject.toml
+	$(PIP) -e '.[test]'
+	touch $@ $(VENV)/.core

@@ -1,0 +1,195 @@
+"""The command line: verbs only. Every verb calls a function that notebooks can call too."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+import curation
+from curation.errors import CurationError
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
+    help="Curate pretraining corpora: web archives in, Parquet shards out, every document accounted for.\n\n"
+    "Start with: curation demo",
+)  # fmt: skip
+
+Recipe = Annotated[str, typer.Argument(help="A name (common_crawl_english), a .py file with PIPELINE, or a frozen .yaml.")]
+InputPaths = Annotated[
+    list[str],
+    typer.Option("--input", "-i", help="Archive, folder, glob, fsspec URL, or a list file (.paths, .paths.gz). Repeatable."),
+]
+OptionalInputs = Annotated[
+    Optional[list[str]], typer.Option("--input", "-i", help="Also plan a run over these inputs. Repeatable.")
+]
+Root = Annotated[str, typer.Option(help="Goes before every line of a list file, e.g. s3://commoncrawl or a local folder.")]
+Settings = Annotated[
+    Optional[list[str]], typer.Option("--set", help="Change one field: label.field=value, e.g. language.keep={eng_Latn: 0.8}")
+]
+AllowCode = Annotated[bool, typer.Option("--allow-code", help="Let a YAML recipe load stages from its own Python files.")]
+OutFolder = Annotated[str, typer.Argument(help="The --out folder of a run.")]
+LogLevel = Annotated[str, typer.Option(help="debug, info, warning or error.")]
+
+
+def say(text: str) -> None:
+    """Write a result to standard output."""
+    typer.echo(text)
+
+
+def set_log(level: str) -> None:
+    """Send the package's log to standard error at `level`."""
+    number = logging.getLevelNamesMapping().get(level.upper())
+    if number is None:
+        raise CurationError(f"--log-level: wanted debug, info, warning or error, found {level!r}")
+    logging.basicConfig(level=number, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S", force=True)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        say(f"curation {curation.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(
+    recipe: Recipe,
+    input_: InputPaths,
+    out: Annotated[str, typer.Option(help="Output folder: a path or an fsspec URL. The same one again resumes.")],
+    workers: Annotated[Optional[int], typer.Option(min=1, help="Processes; default all cores. 1 runs in this process.")] = None,
+    root: Root = "",
+    limit: Annotated[Optional[int], typer.Option(min=1, help="Read only the first N documents.")] = None,
+    sample: Annotated[Optional[float], typer.Option(min=0.0, max=1.0, help="Keep this share, by a hash of doc.")] = None,
+    set_: Settings = None,
+    slice_: Annotated[Optional[str], typer.Option("--slice", help="Do share i of n of the units: 3/40. Share a folder.")] = None,
+    wait_minutes: Annotated[float, typer.Option(help="How long a slice waits for its neighbours' units.")] = 60.0,
+    allow_code: AllowCode = False,
+    log_level: LogLevel = "info",
+) -> None:
+    """Run a recipe over web archives. The same command again resumes where it stopped, or finds everything done."""
+    from curation.inspect.funnel import funnel
+    from curation.plan import Options
+    from curation.progress import make_progress
+    from curation.recipe import load_recipe, with_settings
+    from curation.runners.drive import Slice, run_pipeline, wait_for_slices
+    from curation.runners.local import LocalExecutor
+
+    set_log(log_level)
+    pipeline = with_settings(load_recipe(recipe, allow_code=allow_code), set_ or [])
+    part = Slice.parse(slice_) if slice_ else None
+
+    def once():
+        return run_pipeline(
+            pipeline, input_, out, lambda p, f, o: LocalExecutor(p, f, o, workers=workers), root=root,
+            options=Options(limit=limit, sample=sample), slice_=part, progress=make_progress(),
+        )  # fmt: skip
+
+    result = wait_for_slices(once, wait_minutes * 60) if part else once()
+    say(result.report())
+    if result.census:
+        say(funnel(result.census))
+    say(f"output: {out}")
+
+
+@app.command()
+def explain(
+    recipe: Recipe,
+    input_: OptionalInputs = None,
+    root: Root = "",
+    set_: Settings = None,
+    allow_code: AllowCode = False,
+    yaml: Annotated[bool, typer.Option("--yaml", help="Print the frozen recipe, every default written out.")] = False,
+) -> None:
+    """Show what a recipe does, segment by segment, without running it; with --input, what a run would do."""
+    from curation.inspect.explain import explain as explain_recipe
+    from curation.inspect.explain import explain_run
+    from curation.recipe import load_recipe, to_yaml, with_settings
+    from curation.runners.drive import plan_only
+
+    pipeline = with_settings(load_recipe(recipe, allow_code=allow_code), set_ or [])
+    say(to_yaml(pipeline).rstrip() if yaml else explain_recipe(pipeline))
+    if input_:
+        say(explain_run(*plan_only(pipeline, input_, root=root)))
+
+
+@app.command()
+def census(
+    directory: OutFolder, json: Annotated[bool, typer.Option("--json", help="Print census.json as it is.")] = False
+) -> None:
+    """The funnel of a finished run: what came in, what each stage dropped and why, what went out."""
+    from curation.census import read_census, to_json
+    from curation.inspect.funnel import funnel
+    from curation.storage import Folder
+
+    found = read_census(Folder(directory))
+    say(to_json(found).decode().rstrip() if json else funnel(found))
+
+
+@app.command()
+def why(document: Annotated[str, typer.Argument(help="Its id, URL or doc number.")], directory: OutFolder) -> None:
+    """One document's life: measures, scores, where and why it fell, its kept twin, its place in the archive."""
+    from curation.inspect.why import why as tell
+
+    say(tell(document, directory))
+
+
+@app.command()
+def peek(
+    directory: OutFolder,
+    number: Annotated[int, typer.Option("-n", min=1, help="How many documents.")] = 5,
+    dropped: Annotated[bool, typer.Option("--dropped", help="Tombstones instead of kept documents.")] = False,
+    reason: Annotated[Optional[str], typer.Option(help="Only tombstones of this reason, e.g. fineweb:line_punct.")] = None,
+    language: Annotated[Optional[str], typer.Option(help="Only this language, e.g. eng_Latn.")] = None,
+    characters: Annotated[int, typer.Option(min=1, help="Characters of text to show.")] = 400,
+) -> None:
+    """A few documents of a run, chosen evenly; the same every time."""
+    from curation.inspect.peek import peek as show
+
+    say(show(directory, number=number, fallen=dropped, reason=reason, language=language, characters=characters))
+
+
+@app.command()
+def demo(
+    out: Annotated[str, typer.Option(help="Output folder.")] = "demo-run",
+    workers: Annotated[Optional[int], typer.Option(min=1, help="Processes; default all cores.")] = None,
+) -> None:
+    """Build the embedded crawl as real WARC files, curate it, and show what happened to its pages."""
+    from curation.demo.show import run_demo
+
+    set_log("warning")
+    say(run_demo(Path(out), workers))
+
+
+@app.command()
+def clean(directory: OutFolder) -> None:
+    """Remove the work of a finished run (parts and commit records); shards, tombstones and census stay."""
+    from curation.runners.drive import clean as remove
+    from curation.storage import Folder
+
+    say(f"freed {remove(Folder(directory)) / 1e6:.1f} MB; the next run of this recipe starts from the archives")
+
+
+def main() -> None:
+    """Entry point: errors raised on purpose are shown as their message, exit status 1; interrupts say how to go on."""
+    try:
+        app()
+    except CurationError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted: finished units are kept, the same command resumes\n")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Deduplication: stages that compare every document with every other."""

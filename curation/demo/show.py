@@ -1,0 +1,47 @@
+"""The demo: build the embedded crawl, curate it, say what happened and what to try next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from curation.demo.build_warc import build_crawl
+from curation.inspect.funnel import funnel
+from curation.inspect.peek import peek
+from curation.progress import make_progress
+from curation.recipe import load_recipe
+from curation.runners.drive import run_pipeline
+from curation.runners.local import LocalExecutor
+
+
+def run_demo(out: Path, workers: int | None = None) -> str:
+    """Run the demo into `out` (crawl under `crawl/`, results under `corpus/`); return what to show."""
+    crawl = out / "crawl"
+    crawl.mkdir(parents=True, exist_ok=True)
+    if not sorted(crawl.glob("*.warc.gz")):
+        build_crawl(crawl)
+    corpus = out / "corpus"
+    result = run_pipeline(
+        load_recipe("demo"),
+        [str(crawl)],
+        str(corpus),
+        lambda p, f, o: LocalExecutor(p, f, o, workers=workers),
+        progress=make_progress(),
+    )
+    assert result.census is not None
+    return "\n".join(
+        [
+            funnel(result.census),
+            "",
+            "three kept: " + peek(str(corpus), number=3, characters=160),
+            "",
+            "three dropped: " + peek(str(corpus), number=3, fallen=True, characters=160),
+            "",
+            f"output: {corpus}/documents (Parquet), {corpus}/dropped (tombstones), {corpus}/census.json",
+            "try next:",
+            f"  curation census {corpus}",
+            f"  curation peek {corpus} --reason fineweb:line_punct",
+            f"  curation why URL {corpus}",
+            f"  curation run demo --input {crawl} --out {corpus} --set fineweb.line_punct_min=0.5   (recomputes no extraction)",
+            "  curation explain common_crawl_english",
+        ]
+    )

@@ -1,0 +1,1 @@
+"""Filters mark documents as dropped, each with a reason from a closed list."""

@@ -1,0 +1,1 @@
+"""Looking at a run: what the command line and notebooks both call."""

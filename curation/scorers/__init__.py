@@ -1,0 +1,1 @@
+"""Scorers add columns and never drop: language, quality, toxicity, perplexity."""

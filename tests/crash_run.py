@@ -1,0 +1,31 @@
+"""A program for the crash tests to kill: run the engine's small pipeline, or a recipe, over a folder.
+
+    python crash_run.py engine|RECIPE INPUT OUT WORKERS
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from engine_stages import Lines, Score, SlowLength, Twins  # noqa: E402
+
+from curation.pipeline import Pipeline  # noqa: E402
+from curation.recipe import load_recipe  # noqa: E402
+from curation.runners.drive import run_pipeline  # noqa: E402
+from curation.runners.local import LocalExecutor  # noqa: E402
+from curation.sinks.parquet import Parquet  # noqa: E402
+
+
+def engine_pipeline() -> Pipeline:
+    """Reading, scoring, a global stage, a filter, small shards: every kind of unit."""
+    stages = (Score(), SlowLength(least=3), Twins())
+    return Pipeline("engine", Lines(200), stages, Parquet(target_mb=0.0005, row_group_rows=16))
+
+
+if __name__ == "__main__":
+    recipe, source, out, workers = sys.argv[1:5]
+    pipeline = engine_pipeline() if recipe == "engine" else load_recipe(recipe)
+    run_pipeline(pipeline, [source], out, lambda p, f, o: LocalExecutor(p, f, o, workers=int(workers)))
