@@ -1,7 +1,7 @@
 """Accuracy of scorers/language on two public sets: `python benchmarks/lid_accuracy.py DATA_FOLDER`.
 
-Writes benchmarks/lid_accuracy.md. A prediction is right when its ISO 639-3 part is exactly the set's language (Serbian for
-Croatian is wrong). Languages outside lid.176 are left out and counted.
+Writes benchmarks/lid_accuracy.md. A prediction is right when its ISO 639-3 part is exactly the set's language
+(Serbian for Croatian is wrong). Languages outside lid.176 are left out and counted.
 """
 
 from __future__ import annotations

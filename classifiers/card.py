@@ -1,4 +1,4 @@
-"""Cards: what a model scores, in which direction and range, where its weights lie, and how well it was measured to work.
+"""Cards: what a model scores, in which direction and range, where its weights lie, how well it was measured to work.
 
 A card is `classifiers/cards/<name>.toml`. Reading one needs no model library and no weights.
 

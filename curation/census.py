@@ -47,7 +47,8 @@ def _input_account(inputs: Inputs, reading: Sequence[Mapping]) -> dict:
     for record in reading:
         for piece in record["pieces"]:
             entry = files.setdefault(
-                piece["path"], {"path": piece["path"], "bytes": piece["size"], "accounted": 0, "records": {}, "broken": []}
+                piece["path"],
+                {"path": piece["path"], "bytes": piece["size"], "accounted": 0, "records": {}, "broken": []},
             )
             entry["accounted"] += piece["stop"] - piece["first"]
             entry["broken"] += piece["broken"]
@@ -70,7 +71,7 @@ def _input_account(inputs: Inputs, reading: Sequence[Mapping]) -> dict:
 
 def _stage_account(pipeline: Pipeline, records: Iterable[Mapping]) -> list[dict]:
     stages: dict[str, dict] = {
-        s.label: {"label": s.label, "stage": s.name, "in": 0, "out": 0, "dropped": {}, "cpu_seconds": 0.0, "reused": 0}
+        s.label: {"label": s.label, "stage": s.name, "in": 0, "out": 0, "dropped": {}, "seconds": 0.0, "reused": 0}
         for s in (pipeline.source, *pipeline.stages)
     }
     for record in records:
@@ -79,7 +80,7 @@ def _stage_account(pipeline: Pipeline, records: Iterable[Mapping]) -> list[dict]
             entry["in"] += count["rows_in"]
             entry["out"] += count["rows_out"]
             entry["reused"] += count["reused"]
-            entry["cpu_seconds"] = round(entry["cpu_seconds"] + count["seconds"], 3)
+            entry["seconds"] = round(entry["seconds"] + count["seconds"], 3)
             for reason, (documents, size) in count["reasons"].items():
                 sums = entry["dropped"].setdefault(reason, {"documents": 0, "text_bytes": 0})
                 sums["documents"] += documents
@@ -126,7 +127,9 @@ def read_census(folder: Folder) -> dict:
     except FileNotFoundError as error:
         raise StorageError(
             explain_mismatch(
-                "no census here", wanted=f"{folder.url}/{FILE}", found="no such file",
+                "no census here",
+                wanted=f"{folder.url}/{FILE}",
+                found="no such file",
                 hint="give the --out folder of a run; a run that is not finished is finished by the same `curation run`",
             )  # fmt: skip
         ) from error

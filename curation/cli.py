@@ -28,7 +28,8 @@ OptionalInputs = Annotated[
 ]
 Root = Annotated[str, typer.Option(help="Goes before every line of a list file, e.g. s3://commoncrawl or a local folder.")]
 Settings = Annotated[
-    Optional[list[str]], typer.Option("--set", help="Change one field: label.field=value, e.g. language.keep={eng_Latn: 0.8}")
+    Optional[list[str]],
+    typer.Option("--set", help="Change one field: label.field=value, e.g. language.keep={eng_Latn: 0.8}"),
 ]
 AllowCode = Annotated[bool, typer.Option("--allow-code", help="Let a YAML recipe load stages from its own Python files.")]
 OutFolder = Annotated[str, typer.Argument(help="The --out folder of a run.")]
@@ -71,7 +72,9 @@ def run(
     limit: Annotated[Optional[int], typer.Option(min=1, help="Read only the first N documents.")] = None,
     sample: Annotated[Optional[float], typer.Option(min=0.0, max=1.0, help="Keep this share, by a hash of doc.")] = None,
     set_: Settings = None,
-    slice_: Annotated[Optional[str], typer.Option("--slice", help="Do share i of n of the units: 3/40. Share a folder.")] = None,
+    slice_: Annotated[
+        Optional[str], typer.Option("--slice", help="Do share i of n of the units: 3/40. Share a folder.")
+    ] = None,
     wait_minutes: Annotated[float, typer.Option(help="How long a slice waits for its neighbours' units.")] = 60.0,
     allow_code: AllowCode = False,
     log_level: LogLevel = "info",

@@ -4,7 +4,7 @@ Parsers are C code fed by strangers: they loop, overflow the stack and eat memor
 stopped in the middle of such a call, so a `Guard` owns one child process, started fresh (`subprocess`, never a fork
 of a process with threads), that calls one function on one page after another.
 
-    parent (the worker)                                child (`python -m curation.guard`)
+    parent (the worker)                                child (`python -m curation.guard_child`)
     pages  --> shared file, one window at a time  -->  reads page after page
     "first, stop, position" --> socket            -->  for each: arm the CPU timer, call, disarm, append a record
     records <-- shared file, read once a window   <--  "done" <-- socket
@@ -23,15 +23,10 @@ more alone in a fresh child, and that second fate is its fate: the pages before 
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import fcntl
-import gc
-import importlib
 import json
 import logging
 import os
-import resource
 import select
 import signal
 import socket
@@ -39,16 +34,18 @@ import struct
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple, Self
 
 from curation.errors import CurationError
+from curation.guard_child import DONE, EXIT_MEMORY, EXIT_RECYCLE, FIELD, OK, READY, RECORD, REQUEST
 
 LOG = logging.getLogger(__name__)
 
 REASONS = ("extractor_error", "timeout", "memory", "crashed")
 """Every reason an Outcome may carry."""
+
+Page = bytes | memoryview
 
 Value = tuple[bytes | None, ...]
 
@@ -62,12 +59,6 @@ IDLE_FACTOR = 10
 START_TIMEOUT_S = 300.0
 """Wall seconds for the child to import its function. Importing takes under a second; a swapping machine is slow."""
 
-_REQUEST = struct.Struct("<QQQ")  # first page, page to stop before, byte position of the next record
-_RECORD = struct.Struct("<QBd")  # bytes of the whole record, status, CPU seconds; then the fields
-_FIELD = struct.Struct("<q")  # bytes of one field, -1 = None
-_OK, _ERROR = 0, 1
-_EXIT_MEMORY, _EXIT_RECYCLE = 81, 82
-_READY, _DONE = b"R", b"D"
 _ALLOCATOR_SAYS = (b"memory allocation of", b"bad_alloc", b"out of memory")  # Rust, C++, C before they abort
 
 
@@ -95,7 +86,8 @@ class Guard:
     The child starts at once, so a wrong option is a GuardError here. Not for use by two threads at a time. On Linux
     the child dies with the thread that started it; a child found dead between pages is replaced and blames no page.
 
-    `restarts` counts children started after the first; `passed_on_retry` pages that failed once and then passed.
+    `restarts` counts children started after the first; `passed_on_retry` pages that failed once and then passed;
+    `seconds` sums the CPU seconds of the outcomes.
     """
 
     def __init__(self, function: str, config: Mapping[str, object], timeout_s: float, memory_gb: float) -> None:
@@ -112,9 +104,14 @@ class Guard:
         self._socket: socket.socket | None = None
         self.restarts = -1
         self.passed_on_retry = 0
-        self._start()
+        self.seconds = 0.0
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
 
-    def __enter__(self) -> Guard:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -128,17 +125,22 @@ class Guard:
                 os.close(number)
         self._pages = self._results = self._noise = -1
 
-    def map(self, pages: Sequence[bytes]) -> list[Outcome]:
+    def map(self, pages: Sequence[Page]) -> list[Outcome]:
         """The outcome of every page, in order. Raises GuardError when the child cannot be (re)started."""
         if self._pages < 0:
             raise GuardError(f"the guard of {self._function} is closed; make a new one")
         outcomes: list[Outcome] = []
-        for window in _windows(pages):
-            self._hand_over(window)
-            self._finish_window(len(window), outcomes)
+        try:
+            for window in _windows(pages):
+                self._hand_over(window)
+                self._finish_window(len(window), outcomes)
+        except BaseException:  # passed on: an interrupted child is in the middle of something, so it goes
+            self._stop(kill=True)
+            raise
+        self.seconds += sum(outcome.seconds for outcome in outcomes)
         return outcomes
 
-    def _hand_over(self, window: Sequence[bytes]) -> None:
+    def _hand_over(self, window: Sequence[Page]) -> None:
         """Write offsets and pages over the last window; freed only when it was large, since new memory costs more."""
         offsets = [8 * (len(window) + 1)]
         for page in window:
@@ -176,17 +178,17 @@ class Guard:
         begin = os.fstat(self._results).st_size
         asleep = False
         try:
-            self._socket.sendall(_REQUEST.pack(first, stop, begin))
+            self._socket.sendall(REQUEST.pack(first, stop, begin))
             asleep = self._wait(self._timeout_s)
             answer = b"" if asleep else self._socket.recv(1)
         except OSError:  # the child died before it read the request, or with it unread
             answer = b""
         end, answered = _read_records(self._results, begin, outcomes)
-        if answer == _DONE and answered == stop - first:
+        if answer == DONE and answered == stop - first:
             return _Fate(answered)
-        code = self._stop(kill=asleep or answer == _DONE)
+        code = self._stop(kill=asleep or answer == DONE)
         os.ftruncate(self._results, end)  # a record the dying child wrote in part
-        if answered == stop - first or (code == _EXIT_RECYCLE and answered):
+        if answered == stop - first or (code == EXIT_RECYCLE and answered):
             return _Fate(answered)
         if asleep:
             return _Fate(answered, "timeout", f"no progress in {IDLE_FACTOR * self._timeout_s:g} s", True)
@@ -195,7 +197,7 @@ class Guard:
     def _fate_of_exit(self, answered: int, code: int) -> _Fate:
         if code == -signal.SIGPROF:
             return _Fate(answered, "timeout", f"used its bound of {self._timeout_s:g} CPU seconds", True)
-        if code == _EXIT_MEMORY or (code != 0 and any(s in self._noise_tail().lower() for s in _ALLOCATOR_SAYS)):
+        if code == EXIT_MEMORY or (code != 0 and any(s in self._noise_tail().lower() for s in _ALLOCATOR_SAYS)):
             return _Fate(answered, "memory", f"needed more than {self._memory_gb:g} GiB")
         return _Fate(answered, "crashed", f"process {_exit_in_words(code)}")
 
@@ -232,7 +234,7 @@ class Guard:
         """Start the child and wait until it has imported its function."""
         ours, theirs = socket.socketpair()
         os.ftruncate(self._noise, 0)
-        command = [sys.executable, "-m", "curation.guard", str(os.getpid())]
+        command = [sys.executable, "-m", "curation.guard_child", str(os.getpid())]
         command += [str(n) for n in (theirs.fileno(), self._pages, self._results)]
         try:
             self._child = subprocess.Popen(
@@ -257,7 +259,7 @@ class Guard:
         except OSError as error:
             answer, timed_out = b"", isinstance(error, TimeoutError)
         ours.settimeout(None)
-        if answer != _READY:
+        if answer != READY:
             code = self._stop(kill=timed_out)
             tail = self._noise_tail().decode("utf-8", "replace").strip()
             raise GuardError(
@@ -295,7 +297,7 @@ class _Fate(NamedTuple):
     timed_out: bool = False
 
 
-def _windows(pages: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+def _windows(pages: Sequence[Page]) -> Iterator[Sequence[Page]]:
     first, size = 0, 0
     for i, page in enumerate(pages):
         if i > first and (size + len(page) > WINDOW_BYTES or i - first >= WINDOW_PAGES):
@@ -310,18 +312,18 @@ def _read_records(results: int, begin: int, outcomes: list[Outcome]) -> tuple[in
     """Append the outcomes of all complete records from byte `begin`; where they end, and how many they were."""
     block = os.pread(results, os.fstat(results).st_size - begin, begin)
     at, count = 0, 0
-    while at + _RECORD.size <= len(block):
-        size, status, seconds = _RECORD.unpack_from(block, at)
-        if size < _RECORD.size or at + size > len(block):
+    while at + RECORD.size <= len(block):
+        size, status, seconds = RECORD.unpack_from(block, at)
+        if size < RECORD.size or at + size > len(block):
             break
         fields: list[bytes | None] = []
-        cursor = at + _RECORD.size
+        cursor = at + RECORD.size
         while cursor < at + size:
-            (length,) = _FIELD.unpack_from(block, cursor)
-            cursor += _FIELD.size
+            (length,) = FIELD.unpack_from(block, cursor)
+            cursor += FIELD.size
             fields.append(None if length < 0 else block[cursor : cursor + length])
             cursor += max(length, 0)
-        if status == _OK:
+        if status == OK:
             outcomes.append(Outcome(tuple(fields), None, None, seconds))
         else:
             outcomes.append(Outcome(None, "extractor_error", (fields[0] or b"").decode(), seconds))
@@ -365,89 +367,3 @@ def _exit_in_words(code: int) -> str:
         return f"was killed by {signal.Signals(-code).name}"
     except ValueError:
         return f"was killed by signal {-code}"
-
-
-# ---- the child ----
-
-
-def _serve(parent: int, channel: socket.socket, pages: int, results: int, arguments: Mapping[str, Any]) -> None:
-    """Answer requests until the parent goes away."""
-    _die_with(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent to handle
-    signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGPROF})
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    module, _, name = arguments["function"].partition(":")
-    call = getattr(importlib.import_module(module), name)(**arguments["config"])
-    gc.collect()
-    gc.freeze()  # what was imported is never garbage: spares every later collection the walk over it
-    _bound_memory(int(arguments["memory_gb"] * 2**30))
-    timeout_s, recycle_at = float(arguments["timeout_s"]), int(arguments["memory_gb"] * 2**29)
-    channel.sendall(_READY)
-    while request := channel.recv(_REQUEST.size, socket.MSG_WAITALL):
-        first, stop, position = _REQUEST.unpack(request)
-        offsets = struct.unpack(f"<{stop - first + 1}q", os.pread(pages, 8 * (stop - first + 1), 8 * first))
-        for i in range(stop - first):
-            size = offsets[i + 1] - offsets[i]
-            record, seconds = _one_page(call, pages, offsets[i], size, timeout_s)
-            if os.pwrite(results, record, position) != len(record):
-                os._exit(_EXIT_MEMORY)
-            position += len(record)
-            if (size > 1 << 20 or seconds > 0.2 or i % 256 == 255) and _resident_bytes() > recycle_at:
-                os._exit(_EXIT_RECYCLE)  # the allocator kept too much: the next pages deserve their full bound
-        channel.sendall(_DONE)
-
-
-def _one_page(call: Callable[[bytes], Any], pages: int, offset: int, size: int, timeout_s: float) -> tuple[bytes, float]:
-    """Call the function on one page with the CPU timer armed; its record and the CPU seconds it took."""
-    started = time.process_time()
-    signal.setitimer(signal.ITIMER_PROF, timeout_s)
-    status, parts = _OK, []
-    try:
-        for field in call(os.pread(pages, size, offset)):
-            data = field.encode() if isinstance(field, str) else field
-            parts += (_FIELD.pack(-1),) if data is None else (_FIELD.pack(len(data)), data)
-    except MemoryError:
-        os._exit(_EXIT_MEMORY)
-    except BaseException as error:  # a named border: whatever a parser throws (pyo3 panics are BaseException) is a reason
-        lines = str(error).splitlines()
-        said = f"{type(error).__name__}: {lines[0] if lines else ''}"[:300].encode("utf-8", "replace")
-        status, parts = _ERROR, [_FIELD.pack(len(said)), said]
-    signal.setitimer(signal.ITIMER_PROF, 0)
-    seconds = time.process_time() - started
-    body = b"".join(parts)
-    return _RECORD.pack(_RECORD.size + len(body), status, seconds) + body, seconds
-
-
-def _die_with(parent: int) -> None:
-    """Have the kernel end this process when the parent ends (Linux); elsewhere the CPU timer and end of file do it."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
-    if os.getppid() != parent:  # it ended before the call above
-        os._exit(0)
-
-
-def _bound_memory(size: int) -> None:
-    """Let this process take `size` bytes more than it has. Does nothing where the system does not count (macOS)."""
-    if sys.platform == "linux":
-        size += _statm(5)  # data pages, what RLIMIT_DATA counts
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_DATA, (size, size))
-
-
-def _statm(field: int) -> int:
-    with open("/proc/self/statm", "rb") as stream:
-        return int(stream.read().split()[field]) * resource.getpagesize()
-
-
-def _resident_bytes() -> int:
-    return _statm(1) if sys.platform == "linux" else 0
-
-
-def _main() -> None:
-    parent, channel, pages, results = (int(argument) for argument in sys.argv[1:5])
-    _serve(parent, socket.socket(fileno=channel), pages, results, json.loads(sys.argv[5]))
-
-
-if __name__ == "__main__":
-    _main()

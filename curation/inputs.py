@@ -108,7 +108,9 @@ def _one(recorded: str, location: str, options: dict[str, object]) -> tuple[str,
     except (FileNotFoundError, PermissionError) as error:
         raise InputError(
             explain_mismatch(
-                "an input cannot be read", wanted=location, found=str(error) or type(error).__name__,
+                "an input cannot be read",
+                wanted=location,
+                found=str(error) or type(error).__name__,
                 hint="check the path, and --root when it comes from a list",
             )  # fmt: skip
         ) from error

@@ -23,7 +23,9 @@ def _verified(ref: ModelRef) -> Path:
     if not path.is_file():
         raise ModelError(
             explain_mismatch(
-                f"the weights of model {ref.name!r} are not there", wanted=ref.location, found="no such file",
+                f"the weights of model {ref.name!r} are not there",
+                wanted=ref.location,
+                found="no such file",
                 hint="put the file there, or install the package that carries it",
             )  # fmt: skip
         )
@@ -42,5 +44,7 @@ def locate(location: str) -> Path:
     package, _, inside = location.removeprefix("package:").partition("/")
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise ModelError(explain_mismatch("model package", wanted=package, found="not installed", hint=f"pip install {package}"))
+        raise ModelError(
+            explain_mismatch("model package", wanted=package, found="not installed", hint=f"pip install {package}")
+        )
     return Path(next(iter(spec.submodule_search_locations))) / inside

@@ -169,10 +169,10 @@ def check_columns(pipeline: Pipeline) -> None:
         if reads & TEXT_COLUMNS or reads & measured_on_text:
             measured_on_text.update(set(stage.adds) - TEXT_COLUMNS)
         if "text" in stage.rewrites:
-            stale.update({name: stage.label for name in measured_on_text})
+            stale.update(dict.fromkeys(measured_on_text, stage.label))
         if "text" in stage.adds:
             has_text = True
-            known.update({name: "engine" for name in ENGINE_COLUMNS})
+            known.update(dict.fromkeys(ENGINE_COLUMNS, "engine"))
     if "text" not in known:
         raise RecipeError(f"recipe {pipeline.name!r}: no stage adds `text`\n  try:    add an extractor")
 
@@ -187,7 +187,9 @@ def _add(pipeline: Pipeline, stage: Stage, known: dict[str, str]) -> None:
         if wanted:
             raise RecipeError(
                 explain_mismatch(
-                    f"stage {stage.label!r} ({stage.name}) declares column {name!r}", wanted=wanted, found=str(data_type)
+                    f"stage {stage.label!r} ({stage.name}) declares column {name!r}",
+                    wanted=wanted,
+                    found=str(data_type),
                 )
             )
         known[name] = stage.label

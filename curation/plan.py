@@ -153,8 +153,7 @@ class Plan:
         # Under a limit, what a shard yields depends on how many documents the shards before it held.
         given = [p for shard in self.shards[:number] for p in shard] if limit is not None else []
         identity = [
-            [p.input.number, p.input.path, p.input.size, p.input.identity, p.start, p.end, p.exact]
-            for p in (*given, *pieces)
+            [p.input.number, p.input.path, p.input.size, p.input.identity, p.start, p.end, p.exact] for p in (*given, *pieces)
         ]
         fingerprint = short(["read", self._reading, identity, limit, self.options.sample])
         return Unit("read", 0, number, fingerprint, pieces=pieces, limit=limit, sample=self.options.sample)
@@ -199,9 +198,7 @@ class Plan:
 
     def _reuse_key(self, stage: Stage, parts: Sequence[PartRef]) -> str:
         """Digest of what decides a stage's columns for these very rows: itself and who provides what it reads."""
-        providers = sorted(
-            {next((p.fingerprint for p in reversed(parts) if c in p.columns), "segment") for c in stage.reads}
-        )
+        providers = sorted({next((p.fingerprint for p in reversed(parts) if c in p.columns), "segment") for c in stage.reads})
         return short(["columns", columns_fingerprint(stage), providers])
 
     # -- global stages
@@ -211,14 +208,26 @@ class Plan:
         assert isinstance(stage, GlobalStage)
         own = stage_fingerprint(stage)
         sketches = [
-            Unit("sketch", segment.index, n, short(["sketch", own, [p.fingerprint for p in parts]]), shards=(tuple(parts),))
+            Unit(
+                "sketch",
+                segment.index,
+                n,
+                short(["sketch", own, [p.fingerprint for p in parts]]),
+                shards=(tuple(parts),),
+            )
             for n, parts in enumerate(self.parts)
         ]
         yield Wave(f"{stage.label}: sketch", sketches)
         made = [part_of(self.final[u.name]) for u in sketches]
         above = [p.fingerprint for p in made]
         matches = [
-            Unit("match", segment.index, n, short(["match", own, n, above]), parts=tuple(p for p in made if str(n) in p.index))
+            Unit(
+                "match",
+                segment.index,
+                n,
+                short(["match", own, n, above]),
+                parts=tuple(p for p in made if str(n) in p.index),
+            )
             for n in range(stage.partitions)
         ]
         yield Wave(f"{stage.label}: match", matches)
@@ -256,7 +265,12 @@ def part_of(record: Mapping) -> PartRef:
     """The data file a commit record points to."""
     part = record["part"]
     return PartRef(
-        part["file"], tuple(part["columns"]), part["rows"], record["fingerprint"], part["sha256"], record.get("index", {})
+        part["file"],
+        tuple(part["columns"]),
+        part["rows"],
+        record["fingerprint"],
+        part["sha256"],
+        record.get("index", {}),
     )
 
 

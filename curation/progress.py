@@ -73,14 +73,14 @@ class BarProgress:
     """A bar for the current wave with documents/s, MB/s and the time left."""
 
     def __init__(self) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.completed}/{task.total}"),
             TextColumn("{task.fields[rates]}"), TimeRemainingColumn(), transient=False,
         )  # fmt: skip
         self._bar.start()
-        self._task = None
+        self._task = TaskID(0)
         self._documents = self._bytes = 0
         self._started = time.monotonic()
 

@@ -15,12 +15,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from curation.errors import RecipeError, explain_mismatch
+from curation.lazy import public_stages
 from curation.pipeline import Pipeline
-from curation.stage import ROOMS, GlobalStage, Filter, Sink, Source, Stage
+from curation.stage import ROOMS, Filter, GlobalStage, Sink, Source, Stage
 
 _NAME = re.compile(r"[a-z0-9_]+/[a-z0-9_]+")
 _KEYS = {"name", "description", "source", "stages", "sink"}
@@ -131,12 +133,7 @@ def stage_class(module) -> type[Stage]:
 def stage_names() -> list[str]:
     """Paths of all stages that come with the package: the files of the rooms that define one public stage."""
     root = Path(__file__).parent
-    found = []
-    for room in ROOMS:
-        for path in sorted((root / room).glob("*.py")):
-            if re.search(r"^class [A-Z]\w*\((Stage|Filter|GlobalStage|Source|Sink|Guarded\w*)\b", path.read_text(), re.M):
-                found.append(f"{room}/{path.stem}")
-    return found
+    return [f"{room}/{stem}" for room in ROOMS for stem in sorted(public_stages(root / room).values())]
 
 
 def _find_user_stage(name: str, allow_code: bool) -> type[Stage]:
@@ -241,11 +238,14 @@ def build_stage(cls: type[Stage], fields: Mapping[str, object]) -> Stage:
     if unknown:
         raise RecipeError(
             explain_mismatch(
-                f"{cls.__name__} has no field {', '.join(unknown)}", wanted=", ".join(sorted(known)), found=", ".join(unknown)
+                f"{cls.__name__} has no field {', '.join(unknown)}",
+                wanted=", ".join(sorted(known)),
+                found=", ".join(unknown),
             )
         )
     try:
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+        return cls(**values)
     except TypeError as error:
         raise RecipeError(f"{cls.__name__}: {error}") from error
 
@@ -272,8 +272,8 @@ def with_settings(pipeline: Pipeline, settings: Sequence[str]) -> Pipeline:
         changed = build_stage(type(stage), {**fields, name: value})
         pipeline = dataclasses.replace(
             pipeline,
-            source=changed if stage is pipeline.source else pipeline.source,
-            sink=changed if stage is pipeline.sink else pipeline.sink,
+            source=changed if isinstance(changed, Source) else pipeline.source,
+            sink=changed if isinstance(changed, Sink) else pipeline.sink,
             stages=tuple(changed if s is stage else s for s in pipeline.stages),
         )
     return pipeline

@@ -26,7 +26,7 @@ DROP_ANSWER = ("drop_reason", "drop_detail")
 
 @dataclass
 class StageCount:
-    """What one stage did to one unit: documents in, documents out, reason -> [documents, text bytes], CPU seconds.
+    """What one stage did to one unit: documents in, documents out, reason -> [documents, text bytes], wall seconds (guard children included).
 
     `reused` counts documents whose added columns were taken over from an earlier run.
     """
@@ -52,7 +52,7 @@ def run_stage(
     `known` holds `doc` and the columns of `adds` from an earlier run for some of the documents. Adds to `count`.
     Raises ContractError when the answer is not what the stage declared.
     """
-    started = time.process_time()
+    started = time.perf_counter()
     given = alive.select("doc", *stage.reads)
     answer = _answer(stage, apply, given, known, count)
     merged = alive.drop([c for c in answer.columns if c != "doc" and c in alive.columns]).hstack(answer.drop("doc"))
@@ -63,7 +63,7 @@ def run_stage(
     count.rows_in += alive.height
     count.rows_out += kept.height
     count_drops(count, gone)
-    count.seconds += time.process_time() - started
+    count.seconds += time.perf_counter() - started
     return kept, gone
 
 
@@ -72,9 +72,9 @@ def count_drops(count: StageCount, gone: pl.DataFrame) -> None:
     if not gone.height:
         return
     size = pl.col("stat_text_bytes").fill_null(0).sum() if "stat_text_bytes" in gone.columns else pl.lit(0)
-    for reason, documents, total in gone.group_by("drop_reason").agg(pl.len(), size.cast(pl.Int64).alias("s")).sort(
-        "drop_reason"
-    ).iter_rows():
+    for reason, documents, total in (
+        gone.group_by("drop_reason").agg(pl.len(), size.cast(pl.Int64).alias("s")).sort("drop_reason").iter_rows()
+    ):
         count.drop(reason, documents, total)
 
 
@@ -90,9 +90,7 @@ def _split(stage: Stage, merged: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFra
     return kept, gone
 
 
-def _answer(
-    stage: Stage, apply: Apply, given: pl.DataFrame, known: pl.DataFrame | None, count: StageCount
-) -> pl.DataFrame:
+def _answer(stage: Stage, apply: Apply, given: pl.DataFrame, known: pl.DataFrame | None, count: StageCount) -> pl.DataFrame:
     """The stage's checked answer for every given row, always with drop_reason and drop_detail."""
     if not given.height:
         return _empty_answer(stage)
@@ -119,7 +117,7 @@ def _measure(stage: Filter, rows: pl.DataFrame) -> pl.DataFrame:
         return _check_columns(stage, rows, stage.measure(rows), {"doc": pa.uint64(), **stage.adds})
     except CurationError:
         raise
-    except Exception:  # the named border of bisecting: the failing document is found below, or raises in decide
+    except Exception:  # noqa: BLE001 - the named border of bisecting: the failing document is found below, or raises in decide
         if rows.height == 1:
             return empty_frame({"doc": pa.uint64(), **stage.adds})
         middle = rows.height // 2
@@ -139,7 +137,7 @@ def _bisect(stage: Stage, rows: pl.DataFrame, run: Callable[[pl.DataFrame], pl.D
         return run(rows)
     except CurationError:
         raise
-    except Exception as error:  # the named border: one bad document must not take its batch along
+    except Exception as error:  # noqa: BLE001 - the named border: one bad document must not take its batch along
         if rows.height == 1:
             lines = str(error).splitlines()
             detail = f"{type(error).__name__}: {lines[0] if lines else ''}"[:500]
@@ -198,9 +196,7 @@ def _rewritten_type(name: str) -> pa.DataType:
     return COLUMNS[name]
 
 
-def _check_columns(
-    stage: Stage, given: pl.DataFrame, answer: object, types: Mapping[str, pa.DataType]
-) -> pl.DataFrame:
+def _check_columns(stage: Stage, given: pl.DataFrame, answer: object, types: Mapping[str, pa.DataType]) -> pl.DataFrame:
     subject = f"stage {stage.label!r} ({stage.name}) broke its contract"
     if not isinstance(answer, pl.DataFrame):
         raise ContractError(explain_mismatch(subject, wanted="a polars DataFrame", found=type(answer).__name__))

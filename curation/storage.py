@@ -144,14 +144,13 @@ class Folder:
         """Write a data file under a name nobody else uses. A failure removes it and raises StorageError for I/O."""
         path = self.path(name)
         try:
-            with self._explaining(name):
-                with self.fs.open(path, "wb") as raw:
-                    faults.point("part-open")
-                    out = _Hashing(cast(BinaryIO, raw))
-                    fill(cast(BinaryIO, out))
-                    raw.flush()
-                    if self.is_local:
-                        os.fsync(raw.fileno())
+            with self._explaining(name), self.fs.open(path, "wb") as raw:
+                faults.point("part-open")
+                out = _Hashing(cast(BinaryIO, raw))
+                fill(cast(BinaryIO, out))
+                raw.flush()
+                if self.is_local:
+                    os.fsync(raw.fileno())
         except BaseException:
             self.delete(name)
             raise

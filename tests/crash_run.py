@@ -1,6 +1,6 @@
 """A program for the crash tests to kill: run the engine's small pipeline, or a recipe, over a folder.
 
-    python crash_run.py engine|RECIPE INPUT OUT WORKERS
+python crash_run.py engine|RECIPE INPUT OUT WORKERS
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from engine_stages import Lines, Score, SlowLength, Twins  # noqa: E402
+from engine_stages import Lines, Score, SlowLength, Twins
 
-from curation.pipeline import Pipeline  # noqa: E402
-from curation.recipe import load_recipe  # noqa: E402
-from curation.runners.drive import run_pipeline  # noqa: E402
-from curation.runners.local import LocalExecutor  # noqa: E402
-from curation.sinks.parquet import Parquet  # noqa: E402
+from curation.pipeline import Pipeline
+from curation.recipe import load_recipe
+from curation.runners.drive import run_pipeline
+from curation.runners.local import LocalExecutor
+from curation.sinks.parquet import Parquet
 
 
 def engine_pipeline() -> Pipeline:

@@ -46,13 +46,19 @@ def run(recipe: Pipeline, inputs: Path, out: Path, workers: int = 1, **options) 
 
 
 def snapshot(out: Path) -> dict[str, bytes]:
-    names = sorted(p for p in out.glob("documents/*")) + sorted(p for p in out.glob("dropped/*")) + [out / "manifest.parquet"]
+    names = (
+        sorted(p for p in out.glob("documents/*"))
+        + sorted(p for p in out.glob("dropped/*"))
+        + [out / "manifest.parquet"]
+    )
     return {str(p.relative_to(out)): p.read_bytes() for p in names}
 
 
 def fates(out: Path) -> list[tuple]:
     kept = pl.read_parquet(out / "documents/*.parquet").select("doc", "text", pl.lit("kept").alias("fate"))
-    gone = pl.read_parquet(out / "dropped/*.parquet").select("doc", "text", pl.format("{}:{}", "drop_stage", "drop_reason"))
+    gone = pl.read_parquet(out / "dropped/*.parquet").select(
+        "doc", "text", pl.format("{}:{}", "drop_stage", "drop_reason")
+    )
     return sorted(kept.rows() + gone.rows(), key=lambda row: row[0])
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from curation.inspect.shards import documents, dropped, printable, shorten
-from curation.unit import hash_documents
+from curation.sampling import hash_documents
 
 
 def peek(

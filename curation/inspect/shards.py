@@ -34,7 +34,9 @@ def _read(out: str, kind: str, columns: list[str] | None, options: Mapping[str, 
     if not names:
         raise StorageError(
             explain_mismatch(
-                "no shards here", wanted=f"{out}/{kind}/shard-*.parquet", found="none",
+                "no shards here",
+                wanted=f"{out}/{kind}/shard-*.parquet",
+                found="none",
                 hint="give the --out folder of a finished run",
             )  # fmt: skip
         )

@@ -27,7 +27,9 @@ def why(wanted: str, out: str, options: Mapping[str, object] | None = None) -> s
     if not found:
         raise CurationError(
             explain_mismatch(
-                "no such document in this run", wanted="the id, url or doc number of a document", found=printable(wanted),
+                "no such document in this run",
+                wanted="the id, url or doc number of a document",
+                found=printable(wanted),
                 hint="a page that never came in has no record: see `curation census` for files and broken ranges",
             )  # fmt: skip
         )

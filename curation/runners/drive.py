@@ -25,9 +25,10 @@ from curation.pipeline import Pipeline
 from curation.plan import Options, Plan, Unit, Wave, check_shares
 from curation.progress import LineProgress, Progress
 from curation.recipe import to_yaml
+from curation.records import COMMITS, read_record
 from curation.stage import Stage
 from curation.storage import Folder
-from curation.unit import COMMITS, model_paths, read_record
+from curation.unit import model_paths
 
 logger = logging.getLogger("curation")
 
@@ -165,7 +166,11 @@ def _run_wave(
 
 
 def _execute(
-    wave: Wave, mine: Sequence[Unit], found: Mapping[str, dict], executor: Executor, earlier: Mapping[str, Sequence[str]]
+    wave: Wave,
+    mine: Sequence[Unit],
+    found: Mapping[str, dict],
+    executor: Executor,
+    earlier: Mapping[str, Sequence[str]],
 ) -> Iterator[dict]:
     if not wave.sequential:
         yield from executor.execute(mine, earlier)

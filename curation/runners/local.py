@@ -21,8 +21,9 @@ from curation.errors import CurationError, RunStopped
 from curation.pipeline import Pipeline
 from curation.plan import Unit
 from curation.recipe import from_value, to_value
+from curation.records import COMMITS, read_record
 from curation.storage import Folder
-from curation.unit import COMMITS, Worker, read_record
+from curation.unit import Worker
 
 logger = logging.getLogger("curation")
 
@@ -113,7 +114,13 @@ class LocalExecutor:
                 self.workers,
                 mp_context=multiprocessing.get_context("spawn"),
                 initializer=_start_worker,
-                initargs=(to_value(self._pipeline), self._folder, self._options, os.getpid(), _versions(self._pipeline)),
+                initargs=(
+                    to_value(self._pipeline),
+                    self._folder,
+                    self._options,
+                    os.getpid(),
+                    _versions(self._pipeline),
+                ),
             )
         return self._pool
 

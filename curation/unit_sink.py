@@ -1,0 +1,129 @@
+"""The sink as a unit: zip the parts of shards into one file of documents and one of tombstones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import BinaryIO
+
+import polars as pl
+import pyarrow as pa
+
+from curation.document import COLUMNS, DROP_COLUMNS, column_type, in_contract_order
+from curation.fingerprint import stage_fingerprint
+from curation.parts import PARTS, ShardReader, coalesce_nulls, to_table
+from curation.pipeline import ENGINE_COLUMNS, Pipeline
+from curation.plan import Unit
+from curation.records import Result, read_record, record_of
+from curation.sampling import hash_documents
+from curation.storage import Folder
+
+_TYPES_ALWAYS = {"doc": COLUMNS["doc"], **ENGINE_COLUMNS, **{name: COLUMNS[name] for name in DROP_COLUMNS}}
+
+
+class ShardMaker:
+    """Makes the output shards of one pipeline."""
+
+    def __init__(self, pipeline: Pipeline, folder: Folder) -> None:
+        self.pipeline = pipeline
+        self.folder = folder
+
+    def documents(self, unit: Unit, out: BinaryIO, result: Result) -> dict[str, pa.DataType]:
+        """Write the live documents of a shard."""
+        types = self._shard_types(dropped=False)
+
+        def tables() -> Iterator[pa.Table]:
+            for frame in self._shard_frames(unit, list(types)):
+                alive = frame.filter(pl.col("drop_stage").is_null())
+                result.rows_alive += alive.height
+                result.text_bytes += int(alive["stat_text_bytes"].sum() or 0)
+                yield self._described(to_table(alive, types))
+
+        self.pipeline.sink.write(_never_empty(tables(), self._described(_no_rows(types))), out, self._metadata())
+        result.rows = result.rows_alive
+        result.inputs = self._input_paths(unit)
+        return types
+
+    def dropped(self, unit: Unit, file: str) -> dict:
+        """Write the tombstones of a shard; return what its commit record says of the file."""
+        types = self._shard_types(dropped=True)
+        with_text = self._tombstones_with_text(unit)
+        rows = 0
+
+        def tables() -> Iterator[pa.Table]:
+            nonlocal rows
+            for frame in self._shard_frames(unit, list(types)):
+                gone = frame.filter(pl.col("drop_stage").is_not_null())
+                if with_text is not None:
+                    keeps = pl.col("doc").is_in(with_text.implode())
+                    heavy = [c for c in ("text", "title") if c in gone.columns]
+                    gone = gone.with_columns(pl.when(keeps).then(pl.col(c)).otherwise(None).alias(c) for c in heavy)
+                rows += gone.height
+                yield self._described(to_table(gone, types))
+
+        def fill(out: BinaryIO) -> None:
+            self.pipeline.sink.write(_never_empty(tables(), self._described(_no_rows(types))), out, self._metadata())
+
+        written = self.folder.write(f"{PARTS}/{file}", fill)
+        return {"file": file, "bytes": written.bytes, "sha256": written.sha256, "rows": rows}
+
+    def _shard_frames(self, unit: Unit, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        types = {name: column_type(name, self.pipeline.column_types()) for name in columns}
+        for parts in unit.shards:
+            with ShardReader(self.folder, parts) as reader:
+                for frame in reader.frames([*columns, "stat_text_bytes"]):
+                    yield coalesce_nulls(frame, {**types, **_TYPES_ALWAYS})
+
+    def _shard_types(self, *, dropped: bool) -> dict[str, pa.DataType]:
+        types = self.pipeline.column_types()
+        names = in_contract_order(set(types) - (set() if dropped else set(DROP_COLUMNS)))
+        return {name: types[name] for name in names}
+
+    def _described(self, table: pa.Table) -> pa.Table:
+        """The table with the producer of each column in its field's metadata."""
+        fields = [f.with_metadata({"producer": self._producers().get(f.name, "engine")}) for f in table.schema]
+        return table.cast(pa.schema(fields))
+
+    def _producers(self) -> dict[str, str]:
+        made: dict[str, str] = {}
+        for stage in (self.pipeline.source, *self.pipeline.stages):
+            models = "".join(f" card={m.name} sha256={m.sha256}" for m in stage.models)
+            for name in (*stage.adds, *stage.rewrites):
+                made[name] = f"{stage.name}@{stage_fingerprint(stage)[:12]}{models}"
+        return made
+
+    def _metadata(self) -> dict[str, str]:
+        return {"curation.recipe": self.pipeline.name, "curation.fingerprint": self.pipeline.fingerprint()}
+
+    def _input_paths(self, unit: Unit) -> list[str]:
+        paths: set[str] = set()
+        for parts in unit.shards:
+            record = read_record(self.folder, record_of(parts[0]))
+            paths.update(piece["path"] for piece in record["pieces"])
+        return sorted(paths)
+
+    def _tombstones_with_text(self, unit: Unit) -> pl.Series | None:
+        """`doc` of the tombstones that keep their text; None when all do."""
+        policy = getattr(self.pipeline.sink, "dropped_text", "none")
+        if policy == "all":
+            return None
+        kind, _, number = str(policy).partition(":")
+        wanted = int(number) if kind == "sample" else 0
+        if not wanted:
+            return pl.Series("doc", [], dtype=pl.UInt64)
+        gone = pl.concat(
+            frame.filter(pl.col("drop_stage").is_not_null()).select("doc", "drop_stage", "drop_reason")
+            for frame in self._shard_frames(unit, ["drop_stage", "drop_reason"])
+        )
+        ranked = gone.with_columns(pl.Series("rank", hash_documents(gone["doc"].to_numpy())))
+        chosen = ranked.sort("rank", "doc").group_by("drop_stage", "drop_reason", maintain_order=True).head(wanted)
+        return chosen["doc"].sort()
+
+
+def _no_rows(types: Mapping[str, pa.DataType]) -> pa.Table:
+    return pa.schema(list(types.items())).empty_table()
+
+
+def _never_empty(tables: Iterator[pa.Table], empty: pa.Table) -> Iterator[pa.Table]:
+    """The tables, with an empty one first, so that a sink always learns the schema."""
+    yield empty
+    yield from tables

@@ -1,0 +1,127 @@
+"""Loaders of the gold sets for extraction, and the measures; shared by the tests and the benchmarks.
+
+Each loader takes the data folder and yields pages in a fixed order. Formats: PROVENANCE.md of each set's folder.
+"""
+
+from __future__ import annotations
+
+import gzip
+import html
+import json
+import re
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+_META_CHARSET = re.compile(rb"<meta[^>]{0,500}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]+)", re.IGNORECASE)
+_WRAPPER = re.compile(rb"\A\s*<text [^>]*>|</text>\s*\Z")
+_WRAPPER_ENCODING = re.compile(rb"\A\s*<text [^>]*\bencoding=\"([^\"]*)\"")
+_MARK = re.compile(r"<[a-zA-Z]{1,2}>")
+_HIDDEN_HTML = re.compile(r"<!--.*?-->|<(script|style)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
+_TAG = re.compile(r"<[^>]*>")
+_WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True)
+class GoldPage:
+    """One page: its decoded `page`, and either the `gold` text or segments that must (`wanted`) and must not
+    (`unwanted`) be in the extracted text."""
+
+    name: str
+    page: str
+    gold: str = ""
+    wanted: tuple[str, ...] = ()
+    unwanted: tuple[str, ...] = ()
+
+
+def decode_page(raw: bytes, declared: str | None = None) -> str:
+    """UTF-8 when it is that, else the charset declared or found in a <meta>, else cp1252. Lossy only in the last."""
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        pass
+    found = _META_CHARSET.search(raw[:8192])
+    for charset in (declared, found[1].decode("ascii") if found else None):
+        # browsers read latin-1 and ascii as cp1252, and so do the gold texts
+        name = "cp1252" if (charset or "").lower() in ("iso-8859-1", "latin1", "latin-1", "us-ascii") else charset
+        try:
+            if name:
+                return raw.decode(name)
+        except (LookupError, UnicodeDecodeError):
+            continue
+    return raw.decode("cp1252", "replace")
+
+
+def scrapinghub(data: Path) -> Iterator[GoldPage]:
+    """181 article pages with the article's text."""
+    folder = data / "extract-scrapinghub"
+    gold = json.loads((folder / "ground-truth.json").read_text("utf-8"))
+    for name in sorted(gold):
+        raw = gzip.decompress((folder / "html" / f"{name}.html.gz").read_bytes())
+        yield GoldPage(name, decode_page(raw), gold[name]["articleBody"])
+
+
+def readability(data: Path) -> Iterator[GoldPage]:
+    """116 pages of Mozilla's Readability tests; the gold is HTML, of which the text counts."""
+    for name, raw, gold in _pairs(data / "extract-readability" / "pages.zip"):
+        text = html.unescape(_TAG.sub(" ", _HIDDEN_HTML.sub(" ", gold.decode("utf-8"))))
+        yield GoldPage(name, decode_page(raw), text)
+
+
+def cleaneval(data: Path) -> Iterator[GoldPage]:
+    """681 pages of CleanEval 2007's final test with gold; wrapper, URL line and marks taken off."""
+    for name, raw, gold in _pairs(data / "extract-cleaneval-final" / "pages.zip"):
+        declared = _WRAPPER_ENCODING.search(raw)
+        page = decode_page(_WRAPPER.sub(b"", raw), declared[1].decode("ascii", "replace") if declared else None)
+        lines = decode_page(gold).splitlines()
+        body = lines[1:] if lines and lines[0].lstrip().startswith("URL:") else lines
+        yield GoldPage(name, page, _MARK.sub(" ", "\n".join(body)))
+
+
+def trafilatura_eval(data: Path) -> Iterator[GoldPage]:
+    """990 pages in many languages with segments that must and must not be extracted."""
+    folder = data / "extract-trafilatura-eval"
+    entries = json.loads(gzip.decompress((folder / "evaldata.json.gz").read_bytes()))
+    with zipfile.ZipFile(folder / "pages.zip") as pages:
+        for url in sorted(entries):
+            entry = entries[url]
+            page = decode_page(pages.read(entry["file"]))
+            yield GoldPage(url, page, "", tuple(entry["with"]), tuple(entry["without"]))
+
+
+GOLD_SETS: Mapping[str, Callable[[Path], Iterator[GoldPage]]] = {
+    "scrapinghub": scrapinghub,
+    "readability": readability,
+    "cleaneval": cleaneval,
+    "trafilatura_eval": trafilatura_eval,
+}
+
+
+def _pairs(archive: Path) -> Iterator[tuple[str, bytes, bytes]]:
+    with zipfile.ZipFile(archive) as pages:
+        names = set(pages.namelist())
+        for name in sorted(n for n in names if n.startswith("input/") and n.endswith(".html")):
+            base = name.removeprefix("input/").removesuffix(".html")
+            if f"GoldStandard/{base}.txt" in names:
+                yield base, pages.read(name), pages.read(f"GoldStandard/{base}.txt")
+
+
+def token_scores(text: str, gold: str) -> tuple[float, float, float]:
+    r"""Precision, recall and F1 of the bags of lower-cased `\w+` tokens; 1 each when both are empty."""
+    ours, theirs = Counter(_WORD.findall(text.lower())), Counter(_WORD.findall(gold.lower()))
+    if not ours and not theirs:
+        return 1.0, 1.0, 1.0
+    shared = (ours & theirs).total()
+    if not shared:
+        return 0.0, 0.0, 0.0
+    precision, recall = shared / ours.total(), shared / theirs.total()
+    return precision, recall, 2 * precision * recall / (precision + recall)
+
+
+def segment_counts(text: str, page: GoldPage) -> tuple[int, int, int, int]:
+    """True positives, false negatives, false positives and true negatives: wanted and unwanted segments found."""
+    found = sum(segment in text for segment in page.wanted)
+    strays = sum(segment in text for segment in page.unwanted)
+    return found, len(page.wanted) - found, strays, len(page.unwanted) - strays
