@@ -5,7 +5,6 @@
 Every file is listed, archives or not. Each disagreement must have an explanation below, found by looking at the file;
 the program fails when one is missing, or when one is no longer needed.
 """
-# ruff: noqa: E501 - the explanations are cells of a table
 
 from __future__ import annotations
 

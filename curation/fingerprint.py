@@ -63,17 +63,25 @@ def _plain(value: object) -> object:
 
 def library_versions(distributions: tuple[str, ...]) -> dict[str, str]:
     """Installed version of each distribution; `absent` where it is not installed."""
-    found = {}
-    for name in distributions:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "absent"
-    return found
+    return {name: _version(name) for name in distributions}
+
+
+@cache
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "absent"
 
 
 def file_digest(path: Path) -> str:
-    """sha256 (hex) of a file's bytes."""
+    """sha256 (hex) of a file's bytes, read again only when its size or time of change is another."""
+    facts = path.stat()
+    return _digest_of(path, facts.st_size, facts.st_mtime_ns)
+
+
+@cache
+def _digest_of(path: Path, size: int, changed_ns: int) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

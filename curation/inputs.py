@@ -97,24 +97,28 @@ def _relative(path: str, parent: str) -> str:
 
 
 def _described(fs, path: str, recorded: str) -> tuple[str, str, int, str]:
-    info = fs.info(path)
-    return recorded, fs.unstrip_protocol(path), int(info["size"]), _identity(info)
+    info = _info(fs, path)
+    return recorded, fs.unstrip_protocol(path), int(info["size"] or 0), _identity(info)
 
 
 def _one(recorded: str, location: str, options: dict[str, object]) -> tuple[str, str, int, str]:
     fs, path = url_to_fs(location, **options)
+    info = _info(fs, path)
+    return recorded, location, int(info["size"] or 0), _identity(info)
+
+
+def _info(fs, path: str) -> Mapping:
     try:
-        info = fs.info(path)
-    except (FileNotFoundError, PermissionError) as error:
+        return fs.info(path)
+    except OSError as error:
         raise InputError(
             explain_mismatch(
                 "an input cannot be read",
-                wanted=location,
-                found=str(error) or type(error).__name__,
-                hint="check the path, and --root when it comes from a list",
-            )  # fmt: skip
+                wanted=path,
+                found=error.strerror or str(error) or type(error).__name__,
+                hint="check the path and its permissions, and --root when it comes from a list",
+            )
         ) from error
-    return recorded, location, int(info["size"]), _identity(info)
 
 
 def _identity(info: Mapping[str, object]) -> str:

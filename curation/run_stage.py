@@ -26,7 +26,7 @@ DROP_ANSWER = ("drop_reason", "drop_detail")
 
 @dataclass
 class StageCount:
-    """What one stage did to one unit: documents in, documents out, reason -> [documents, text bytes], wall seconds (guard children included).
+    """What one stage did to one unit: documents in and out, reason -> [documents, text bytes], wall seconds.
 
     `reused` counts documents whose added columns were taken over from an earlier run.
     """

@@ -19,14 +19,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import BinaryIO, cast
+from typing import BinaryIO, TypeVar, cast
 
 import fsspec
 from fsspec.core import url_to_fs
 
 from curation import faults
-from curation.errors import StorageError
+from curation.errors import InputError, StorageError, explain_mismatch
 
+_T = TypeVar("_T")
 _memory_lock = threading.Lock()
 
 
@@ -229,10 +230,70 @@ class Folder:
             raise StorageError(_explain(error, f"{self.url}/{name}")) from error
 
 
-def open_location(location: str, options: Mapping[str, object] | None = None) -> BinaryIO:
-    """Open any path or fsspec URL for reading, seekable."""
+class WatchedInput(io.RawIOBase):
+    """An input stream that remembers when its storage fails.
+
+    A disk or network error must stop the unit, not look like broken bytes of an archive: the readers of archives treat
+    errors as damage of the file, so the failure is kept here, where the engine looks for it.
+    """
+
+    def __init__(self, inner: BinaryIO, name: str) -> None:
+        self._inner = inner
+        self._name = name
+        self.failure: InputError | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1) -> bytes:
+        return self._watch(lambda: self._inner.read(-1 if size is None else size))
+
+    def readinto(self, buffer) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def readall(self) -> bytes:
+        return self.read(-1)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._watch(lambda: self._inner.seek(offset, whence))
+
+    def tell(self) -> int:
+        return self._inner.tell()
+
+    def close(self) -> None:
+        self._inner.close()
+        super().close()
+
+    def _watch(self, call: Callable[[], _T]) -> _T:
+        try:
+            return call()
+        except OSError as error:
+            self.failure = InputError(
+                f"reading {self._name} failed: {error.strerror or error}\n"
+                "  try:    see to the disk or network, then run the same command: finished units are kept"
+            )
+            raise self.failure from error
+
+
+def open_location(location: str, options: Mapping[str, object] | None = None) -> WatchedInput:
+    """Open any path or fsspec URL for reading, seekable. Raises InputError when it cannot be opened."""
     fs, path = url_to_fs(location, **dict(options or {}))
-    return cast(BinaryIO, fs.open(path, "rb"))
+    try:
+        return WatchedInput(cast(BinaryIO, fs.open(path, "rb")), location)
+    except OSError as error:
+        raise InputError(
+            explain_mismatch(
+                "an input cannot be read",
+                wanted=location,
+                found=error.strerror or str(error),
+                hint="check that it is still there and may be read, then run the same command: finished units are kept",
+            )
+        ) from error
 
 
 def _protocols(fs: fsspec.AbstractFileSystem) -> tuple[str, ...]:

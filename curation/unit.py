@@ -11,8 +11,9 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import polars as pl
 import pyarrow as pa
@@ -20,7 +21,7 @@ import pyarrow.parquet as pq
 
 from curation import faults, unit_global
 from curation.document import COLUMNS, DROP_COLUMNS, VOLATILE, column_type, content_id, empty_frame, in_contract_order
-from curation.errors import ContractError, StorageError, explain_mismatch
+from curation.errors import ContractError, InputError, StorageError, explain_mismatch
 from curation.models import available_models
 from curation.parts import PARTS, PartWriter, ShardReader, coalesce_nulls, to_frame
 from curation.pipeline import ENGINE_COLUMNS, Pipeline, Segment
@@ -29,7 +30,7 @@ from curation.records import COMMITS, Result, read_record
 from curation.run_stage import StageCount, count_drops, run_stage, with_no_drops
 from curation.sampling import sampled
 from curation.stage import Apply, GlobalStage, Input, PieceReport, Stage
-from curation.storage import Folder, Written, open_location
+from curation.storage import Folder, WatchedInput, Written, open_location
 from curation.unit_sink import ShardMaker
 
 GROUP_ROWS = 4096
@@ -172,7 +173,11 @@ class Worker:
         for piece in unit.pieces:
             if left is not None and left <= 0:
                 return
-            for item in _timed(source.read(piece, self._open), result.counts[0]):
+            opened: list[WatchedInput] = []
+            for item in _timed(source.read(piece, partial(self._open, opened)), result.counts[0]):
+                for stream in opened:
+                    if stream.failure is not None:
+                        raise stream.failure
                 if isinstance(item, PieceReport):
                     result.pieces.append(item)
                     continue
@@ -189,8 +194,20 @@ class Worker:
                 if left is not None and left <= 0:
                     return
 
-    def _open(self, item: Input) -> BinaryIO:
-        return open_location(item.location, self._input_options)
+    def _open(self, opened: list[WatchedInput], item: Input) -> BinaryIO:
+        stream = open_location(item.location, self._input_options)
+        if (size := stream.seek(0, 2)) != item.size:
+            raise InputError(
+                explain_mismatch(
+                    f"the input {item.path} changed while the run was going",
+                    wanted=f"{item.size} bytes, as when the run began",
+                    found=f"{size} bytes",
+                    hint="run the same command again: what was read from the old file is read anew",
+                )
+            )
+        stream.seek(0)
+        opened.append(stream)
+        return cast(BinaryIO, stream)
 
     def _judge_source(self, frame: pl.DataFrame, count: StageCount) -> tuple[pl.DataFrame, pl.DataFrame]:
         source = self.pipeline.source

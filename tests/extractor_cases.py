@@ -21,6 +21,17 @@ GOLDEN = Path(__file__).parent / "golden" / "extractors"
 WRITE = os.environ.get("CURATION_GOLDEN") == "write"
 
 
+class _Dumper(yaml.SafeDumper):
+    """Texts of several lines as one double-quoted line: a blank line in a golden would be hard to see."""
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style='"' if "\n" in value else None)
+
+
+_Dumper.add_representer(str, _text)
+
+
 class Row(NamedTuple):
     """One row of a stage's answer."""
 
@@ -76,7 +87,7 @@ def check_golden(stage: type[GuardedExtractor], stage_name: str) -> None:
             del case[key]
         case.update(got)
     if WRITE:
-        body = yaml.safe_dump(cases, sort_keys=False, allow_unicode=True, width=4096)
+        body = yaml.dump(cases, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1_000_000)
         (GOLDEN / f"{stage_name}.yaml").write_text(f"# Golden cases: tests/extractor_cases.py says how.\n{body}", "utf-8")
 
 

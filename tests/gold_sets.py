@@ -11,7 +11,7 @@ import json
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,6 +118,40 @@ def token_scores(text: str, gold: str) -> tuple[float, float, float]:
         return 0.0, 0.0, 0.0
     precision, recall = shared / ours.total(), shared / theirs.total()
     return precision, recall, 2 * precision * recall / (precision + recall)
+
+
+def directly_trafilatura(page: str) -> str | None:
+    """The library called on decoded text with the options our stage has by default."""
+    import trafilatura
+
+    return trafilatura.extract(page, favor_precision=True, include_comments=False)
+
+
+def directly_resiliparse(page: str) -> str | None:
+    """The library called on decoded text with the options our stage has by default."""
+    from resiliparse.extract.html2text import extract_plain_text
+
+    return extract_plain_text(
+        page, main_content=True, preserve_formatting=True, alt_texts=False, comments=False, post_meta=False
+    )
+
+
+DIRECTLY: Mapping[str, Callable[[str], str | None]] = {
+    "trafilatura": directly_trafilatura,
+    "resiliparse": directly_resiliparse,
+}
+
+
+def set_scores(pages: Sequence[GoldPage], texts: Sequence[str | None]) -> dict[str, float]:
+    """Precision, recall and F1 of a set: means over pages for gold texts, pooled counts for segments."""
+    if pages[0].wanted or pages[0].unwanted:
+        counts = [segment_counts(text or "", page) for page, text in zip(pages, texts, strict=True)]
+        found, missed, strays, _ = (sum(column) for column in zip(*counts, strict=True))
+        precision, recall = found / (found + strays), found / (found + missed)
+        return {"precision": precision, "recall": recall, "f1": 2 * precision * recall / (precision + recall)}
+    scores = [token_scores(text or "", page.gold) for page, text in zip(pages, texts, strict=True)]
+    means = [sum(column) / len(pages) for column in zip(*scores, strict=True)]
+    return dict(zip(("precision", "recall", "f1"), means, strict=True))
 
 
 def segment_counts(text: str, page: GoldPage) -> tuple[int, int, int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import random
 import signal
@@ -10,12 +11,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from test_engine import make_inputs, snapshot
 
-from curation.errors import StorageError
+from curation.errors import InputError, StorageError
 from curation.faults import POINTS
 from curation.storage import Folder
 
@@ -187,3 +189,72 @@ def test_a_folder_that_cannot_be_written(undisturbed, tmp_path: Path) -> None:
     process = start(inputs, tmp_path / "out", workers=1)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 1 and b"cannot write" in error
+
+
+def test_an_input_that_fails_while_it_is_read(undisturbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk error stops the run with a clear message; it is never taken for a damaged archive."""
+    from warcio.statusandheaders import StatusAndHeaders
+    from warcio.warcwriter import WARCWriter
+
+    from curation.recipe import load_recipe
+    from curation.runners.drive import run_pipeline
+    from curation.runners.local import LocalExecutor
+
+    path = tmp_path / "in.warc.gz"
+    with path.open("wb") as out:
+        writer = WARCWriter(out, gzip=True)
+        for i in range(200):
+            body = io.BytesIO(b"<p>" + os.urandom(2000).hex().encode())
+            headers = StatusAndHeaders("200 OK", [("Content-Type", "text/html")], protocol="HTTP/1.1")
+            record = writer.create_warc_record(f"http://x.example/{i}", "response", body, http_headers=headers)
+            writer.write_record(record)
+
+    class Failing(io.FileIO):
+        def read(self, size: int = -1) -> bytes:
+            if self.tell() > 100_000:
+                raise OSError(errno.EIO, "Input/output error")
+            return super().read(size)
+
+    def go() -> None:
+        recipe = load_recipe("common_crawl_english_fast")
+        run_pipeline(recipe, [str(path)], str(tmp_path / "out"), lambda p, f, o: LocalExecutor(p, f, o, workers=1))
+
+    from curation import storage
+
+    real = storage.url_to_fs
+
+    class FailingSystem:
+        def open(self, name: str, mode: str):
+            return Failing(name)
+
+    def opens(url: str, **options):
+        fs, inner = real(url, **options)
+        return (FailingSystem(), inner) if url.endswith("in.warc.gz") else (fs, inner)
+
+    monkeypatch.setattr(storage, "url_to_fs", opens)
+    with pytest.raises(InputError, match="Input/output error"):
+        go()
+    assert list((tmp_path / "out/work/commits").iterdir()) == []
+    assert list((tmp_path / "out/work/parts").iterdir()) == []
+    monkeypatch.undo()
+    go()
+    path.write_bytes(path.read_bytes() + b"more")
+
+    def stale(*arguments, **options):
+        found = find(*arguments, **options)
+        return type(found)([replace(i, size=i.size - 4) for i in found.accepted], found.refused)
+
+    from curation.runners import drive
+
+    find = drive.find_inputs
+    monkeypatch.setattr(drive, "find_inputs", stale)
+    with pytest.raises(InputError, match="changed while the run was going"):
+        go()
+
+
+def test_an_input_that_is_gone(undisturbed, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/dangling.txt").symlink_to(tmp_path / "nowhere")
+    process = start(tmp_path / "in", tmp_path / "out", workers=1)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 1 and b"InputError" in error and b"cannot be read" in error

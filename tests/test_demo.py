@@ -36,7 +36,7 @@ def outputs(out: Path) -> dict[str, bytes]:
 
 
 def fates(out: Path) -> dict[str, str]:
-    found = {url: "kept" for url in documents(str(out), ["url"])["url"]}
+    found = dict.fromkeys(documents(str(out), ["url"])["url"], "kept")
     gone = dropped(str(out), ["url", "drop_stage", "drop_reason"])
     found.update({url: f"{stage}:{reason}" for url, stage, reason in gone.select("url", "drop_stage", "drop_reason").rows()})
     return found

@@ -71,10 +71,19 @@ def test_every_stage_has_a_docstring_with_its_fields() -> None:
         tree = ast.parse(path.read_text())
         for node in tree.body:
             if isinstance(node, ast.ClassDef) and node.name in public_stages(path.parent):
-                doc = ast.get_docstring(node) or ""
+                doc = (ast.get_docstring(node) or "") + _base_docs(node, path.parent)
                 fields = [s.target.id for s in node.body if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)]
                 missing = [f for f in fields if f not in doc and not f.isupper() and "ClassVar" not in _annotation(node, f)]
                 assert doc and not missing, f"{name}: the docstring of {node.name} does not explain {missing}"
+
+
+def _base_docs(node: ast.ClassDef, folder: Path) -> str:
+    """Docstrings of a class's bases in the same room: fields they explain need not be explained again."""
+    bases = {ast.unparse(b) for b in node.bases}
+    trees = [ast.parse(p.read_text()) for p in folder.glob("*.py")]
+    return " ".join(
+        ast.get_docstring(n) or "" for t in trees for n in t.body if isinstance(n, ast.ClassDef) and n.name in bases
+    )
 
 
 def _annotation(node: ast.ClassDef, name: str) -> str:

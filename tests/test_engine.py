@@ -40,25 +40,17 @@ def pipeline(*stages: Stage, source: Lines = Lines(), target_mb: float = 0.0005)
 
 
 def run(recipe: Pipeline, inputs: Path, out: Path, workers: int = 1, **options) -> RunResult:
-    return run_pipeline(
-        recipe, [str(inputs)], str(out), lambda p, f, o: LocalExecutor(p, f, o, workers=workers), **options
-    )
+    return run_pipeline(recipe, [str(inputs)], str(out), lambda p, f, o: LocalExecutor(p, f, o, workers=workers), **options)
 
 
 def snapshot(out: Path) -> dict[str, bytes]:
-    names = (
-        sorted(p for p in out.glob("documents/*"))
-        + sorted(p for p in out.glob("dropped/*"))
-        + [out / "manifest.parquet"]
-    )
+    names = sorted(p for p in out.glob("documents/*")) + sorted(p for p in out.glob("dropped/*")) + [out / "manifest.parquet"]
     return {str(p.relative_to(out)): p.read_bytes() for p in names}
 
 
 def fates(out: Path) -> list[tuple]:
     kept = pl.read_parquet(out / "documents/*.parquet").select("doc", "text", pl.lit("kept").alias("fate"))
-    gone = pl.read_parquet(out / "dropped/*.parquet").select(
-        "doc", "text", pl.format("{}:{}", "drop_stage", "drop_reason")
-    )
+    gone = pl.read_parquet(out / "dropped/*.parquet").select("doc", "text", pl.format("{}:{}", "drop_stage", "drop_reason"))
     return sorted(kept.rows() + gone.rows(), key=lambda row: row[0])
 
 
@@ -235,9 +227,7 @@ def test_clean_and_memory(tmp_path: Path) -> None:
     before = snapshot(tmp_path / "out")
     assert clean(Folder(str(tmp_path / "out"))) > 0
     assert snapshot(tmp_path / "out") == before and not (tmp_path / "out/work").exists()
-    result = run_pipeline(
-        recipe, [str(inputs)], "memory://engine-test", lambda p, f, o: LocalExecutor(p, f, o, workers=1)
-    )
+    result = run_pipeline(recipe, [str(inputs)], "memory://engine-test", lambda p, f, o: LocalExecutor(p, f, o, workers=1))
     assert result.folder.read("manifest.parquet") == before["manifest.parquet"]
 
 

@@ -91,9 +91,6 @@ def answer_of(stage: Stage, rows: pl.DataFrame) -> pl.DataFrame:
 def plain(answer: pl.DataFrame, drops: bool) -> list[dict[str, Any]]:
     """The answer as YAML can hold it: float32 to five digits, no `doc`, drop columns only where it may drop."""
     columns = [c for c in answer.columns if c != "doc" and (drops or not c.startswith("drop_"))]
-    short = [
-        pl.col(c).cast(pl.String) if t == pl.Float32 else pl.col(c) for c, t in answer.schema.items() if c in columns
-    ]
     floats = {c for c, t in answer.schema.items() if t == pl.Float32}
 
     def value(name: str, given: Any) -> Any:
@@ -143,9 +140,7 @@ def test_module_names_its_source(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     docstring = ast.get_docstring(tree)
     assert docstring, f"{path} has no docstring"
-    assert "\nSource: " in docstring, (
-        f'{path}: the docstring lacks a line "Source: ..." (paper, table, repository or ours)'
-    )
+    assert "\nSource: " in docstring, f'{path}: the docstring lacks a line "Source: ..." (paper, table, repository or ours)'
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             assert ast.get_docstring(node), f"{path}: class {node.name} has no docstring"

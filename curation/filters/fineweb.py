@@ -6,7 +6,8 @@ ratios are formed in float64, as the reference forms them, so no rounding in sto
 The last rule divides line breaks by words, and the reference's words are tokens of spaCy's English tokenizer. Here
 words are counted by one regular expression that follows spaCy's rules for prefixes, suffixes and infixes but not its
 exceptions, nor those that need to look back. It is never below the number of white-space chunks, which tokens never
-are either. Measured against datatrove: docs/decisions names the figures; tests/filters/test_fineweb.py repeats them.
+are either. Against datatrove 0.10.1 on 14,325 documents (news, papers, code, LaTeX, web pages in several languages)
+decision and reason were the same for all; the last rule taken alone, before the others, differed in 4 of 14,325.
 
 Source: Penedo et al., The FineWeb Datasets, arXiv:2406.17557, section 3.6; datatrove 0.10.1
 `pipeline/filters/fineweb_quality_filter.py`; sentence terminals after Unicode's property Sentence_Terminal.
@@ -66,9 +67,7 @@ def _word_pattern() -> str:
     before = rf"[^{space}{alnum}{edge}§%=—–+\-/~]"
     after = rf"[^{space}{alnum}{edge}—–.%+\-/]"
     inside = rf"[^{space}{alnum},:<>=/…~—–\-\p{{So}}'’]"
-    joined = (
-        rf"{inside}+[{alnum}]+|['’][\p{{L}}&&[^smdtlrvSMDTLRV]][{alnum}]*|[,:/=<>]\p{{N}}[{alnum}]*|-\p{{N}}[{alnum}]*"
-    )
+    joined = rf"{inside}+[{alnum}]+|['’][\p{{L}}&&[^smdtlrvSMDTLRV]][{alnum}]*|[,:/=<>]\p{{N}}[{alnum}]*|-\p{{N}}[{alnum}]*"
     titles = "Mr|Mrs|Ms|Dr|St|Jr|Sr|Prof|vs|Inc|Co|Corp|Ltd|Jan|Feb|Aug|Sept|Oct|Nov|Dec|Gen|Gov|Sen|Rep|etc"
     return "|".join(
         [
@@ -205,6 +204,4 @@ class FineWeb(Filter):
             details.append(pl.when(fires).then(words))
         detail = pl.concat_str(details, separator="; ", ignore_nulls=True)
         reason = pl.coalesce(reasons)
-        return stats.select(
-            "doc", reason.alias("drop_reason"), pl.when(reason.is_not_null()).then(detail).alias("drop_detail")
-        )
+        return stats.select("doc", reason.alias("drop_reason"), pl.when(reason.is_not_null()).then(detail).alias("drop_detail"))

@@ -120,9 +120,7 @@ class Threshold(Filter):
                 detail = pl.when(when.fill_null(False)).then(words).otherwise(detail)
         return stats.select("doc", reason.alias("drop_reason"), detail.alias("drop_detail"))
 
-    def _cases(
-        self, raw: pl.Expr, value: pl.Expr, unlisted: pl.Expr, missing: pl.Expr
-    ) -> list[tuple[str, pl.Expr, pl.Expr]]:
+    def _cases(self, raw: pl.Expr, value: pl.Expr, unlisted: pl.Expr, missing: pl.Expr) -> list[tuple[str, pl.Expr, pl.Expr]]:
         """Each reason with when it fires and its detail, in order of precedence."""
         low, high = self._bound_expr(self.at_least), self._bound_expr(self.at_most)
         least, most = self._bound_words(self.at_least), self._bound_words(self.at_most)

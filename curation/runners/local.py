@@ -6,7 +6,6 @@ units that have no commit record are run again, a few times, before the run give
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
 import multiprocessing
 import os
@@ -18,6 +17,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 
 from curation.errors import CurationError, RunStopped
+from curation.fingerprint import library_versions
 from curation.pipeline import Pipeline
 from curation.plan import Unit
 from curation.recipe import from_value, to_value
@@ -162,4 +162,4 @@ def _run_unit(unit: Unit, earlier: Sequence[str]) -> dict:
 
 def _versions(pipeline: Pipeline) -> dict[str, str]:
     names = {name for stage in pipeline.everything() for name in stage.libraries}
-    return {name: importlib.metadata.version(name) for name in sorted(names | {"polars", "pyarrow"})}
+    return library_versions(tuple(sorted(names | {"polars", "pyarrow"})))

@@ -198,7 +198,8 @@ CODES: Mapping[str, tuple[str, ...]] = {
     "yi": ("ydd_Hebr",),
     "yo": ("yor_Latn",),
     "yue": ("yue_Hani",),
-    "zh": ("cmn_Hani",),}
+    "zh": ("cmn_Hani",),
+}
 """Label of lid.176 -> codes it can become, one per script, the usual script first."""
 
 SCRIPT_LETTERS: Mapping[str, str] = {

@@ -13,6 +13,9 @@ from curation.sources.heads import ARC, WARC, Dialect, Head, Incomplete
 SCAN_BLOCK = 1 << 20
 """Bytes held while searching a file."""
 
+SEARCHED_HEAD = 8 << 10
+"""Longest head that is found by searching, bytes."""
+
 CHAIN_RECORDS = 64
 """A candidate found by searching is believed after this many well-formed successors,"""
 
@@ -69,9 +72,12 @@ class Wanted:
     limit: int
 
 
-def find_head(peek: Callable[[int], bytes], dialect: Dialect) -> Head | None:
-    """The head at the start of what `peek(n)` shows (at most n bytes, fewer only at the end), or None."""
-    for size in (8 << 10, dialect.most_head):
+def find_head(peek: Callable[[int], bytes], dialect: Dialect, searching: bool = False) -> Head | None:
+    """The head at the start of what `peek(n)` shows (at most n bytes, fewer only at the end), or None.
+
+    While searching, only heads of up to SEARCHED_HEAD bytes are seen: candidates may be as many as the lines of a file.
+    """
+    for size in (SEARCHED_HEAD,) if searching else (SEARCHED_HEAD, dialect.most_head):
         data = peek(size)
         try:
             return dialect.parse(data)

@@ -167,7 +167,7 @@ class GzipArchive:
                     return True
                 self._phantoms.update(chain)
                 return False
-            head = find_head(member.peek, self._dialect) if member.skip_line_ends() else None
+            head = find_head(member.peek, self._dialect, searching=True) if member.skip_line_ends() else None
             if not self._dialect.plausible(head):
                 return bool(chain)
             member.skip(1 << 62)

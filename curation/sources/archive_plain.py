@@ -57,8 +57,8 @@ class PlainArchive:
             self._window, self._window_at, offset = self._file.read(WINDOW), at, 0
         return self._window[offset : offset + size]
 
-    def _head(self, at: int) -> Head | None:
-        return find_head(lambda size: self._view(at, size), self._dialect)
+    def _head(self, at: int, searching: bool = False) -> Head | None:
+        return find_head(lambda size: self._view(at, size), self._dialect, searching)
 
     def _after_line_ends(self, at: int) -> int:
         while data := self._view(at, 4096):
@@ -120,7 +120,7 @@ class PlainArchive:
             if self._dialect.mark.match(self._view(at, 8 << 10)) is None:
                 self._phantoms.update(chain)
                 return False
-            head = self._head(at)
+            head = self._head(at, searching=True)
             stop = self._size + 1 if head is None else at + head.size + head.length
             if stop > self._size or not self._dialect.plausible(head):
                 return bool(chain)

@@ -38,8 +38,8 @@ def inflate_prefix(head: bytes) -> bytes:
 
 
 def _head_at(window: bytes, at: int, dialect: Dialect) -> bool:
-    """Whether a plausible head of at most 8 KiB begins at `at`."""
-    return dialect.plausible(find_head(lambda size: window[at : at + min(size, 8 << 10)], dialect))
+    """Whether a plausible head begins at `at`."""
+    return dialect.plausible(find_head(lambda size: window[at : at + size], dialect, searching=True))
 
 
 class Member:

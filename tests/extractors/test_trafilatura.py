@@ -55,7 +55,7 @@ def test_too_little_memory_never_shortens_a_text() -> None:
     page = GOOD_PAGE.replace(b"</article>", b"<ul>" + b"<li>One more item of this list</li>" * 4_000 + b"</ul></article>")
     whole = directly(page.decode())
     reasons = []
-    for megabytes in range(4, 64, 4):
+    for megabytes in range(4, 64, 8):
         (row,) = run_pages(Trafilatura(timeout_s=20.0, memory_gb=megabytes / 1024), [page])
         assert (row.text, row.reason) in ((whole, None), (None, "memory")), (megabytes, row.reason, row.detail)
         reasons.append(row.reason)

@@ -52,7 +52,8 @@ def test_parents_stop_above_the_top_level() -> None:
 
 def test_address_keys_end_in_the_query() -> None:
     keys = list(address_keys("www.h.example", "/A/b//c/?q=1"))
-    assert keys == ["h.example", "h.example/a", "h.example/a/b", "h.example/a/b//c", "h.example/a/b//c?q=1", "h.example/a/b//c/?q=1"]
+    prefixes = ["h.example", "h.example/a", "h.example/a/b", "h.example/a/b//c"]
+    assert keys == [*prefixes, "h.example/a/b//c?q=1", "h.example/a/b//c/?q=1"]
 
 
 @settings(max_examples=300, deadline=None)
