@@ -150,8 +150,8 @@ def report(pages, cost, runs, facts, extra, memory, memory_t, where) -> None:
         f"| CPU at 2 workers over CPU at 1 | {extra['two workers'] / extra['one worker']:.2f} | 1.1 or less |",
         "",
         "Token F1 of the two extractors, mean over pages (see extraction_quality.md): "
-        + "; ".join(f"{k} trafilatura {v['trafilatura']:.3f}, resiliparse {v['resiliparse']:.3f}" for k, v in f1(quality).items())
-        + ".",
+        + "; ".join(f"{k} {v['trafilatura']:.3f} and {v['resiliparse']:.3f}" for k, v in quality["token_f1"].items())
+        + " (trafilatura and resiliparse).",
         "",
         "Peak memory of a worker, guard child and driver included (MiB, sum of resident sets, one worker): "
         + "resiliparse "
@@ -171,11 +171,6 @@ def report(pages, cost, runs, facts, extra, memory, memory_t, where) -> None:
     lines += [f"| {s['label']} | {s['in']} | {s['seconds']:.2f} | {s['seconds'] / total:.1%} |" for s in where]
     (HERE / "first_light.md").write_text("\n".join(lines) + "\n")
     sys.stdout.write("\n".join(lines) + "\n")
-
-
-def f1(quality: dict) -> dict:
-    """Set -> extractor -> mean token F1, from the pinned floors."""
-    return {name: scores for name, scores in quality["token_f1"].items()}
 
 
 if __name__ == "__main__":

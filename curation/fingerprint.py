@@ -29,12 +29,17 @@ def digest(value: object) -> str:
 
 def stage_fingerprint(stage: Stage) -> str:
     """Digest of everything that decides what a stage does to a row."""
-    return digest([_identity(stage), _plain(frozen_fields(stage))])
+    return digest([_identity(stage), _plain(_fields(stage))])
+
+
+def _fields(stage: Stage) -> dict[str, object]:
+    """A stage's configuration without the fields that only say where files lie: their content is in `files`."""
+    return {name: value for name, value in frozen_fields(stage).items() if name not in stage.path_fields}
 
 
 def columns_fingerprint(stage: Stage) -> str:
     """Digest of everything that decides the columns a stage adds: of a Filter's fields only `measure_fields`."""
-    fields = frozen_fields(stage)
+    fields = _fields(stage)
     if isinstance(stage, Filter):
         fields = {name: value for name, value in fields.items() if name in stage.measure_fields}
     return digest([_identity(stage), _plain(fields)])
@@ -47,7 +52,8 @@ def _identity(stage: Stage) -> dict[str, object]:
         "code": code_digest(type(stage).__module__),
         "libraries": library_versions(stage.libraries),
         "models": {ref.name: ref.sha256 for ref in stage.models},
-        "files": {path.name: file_digest(path) for path in stage.files},
+        # Many lists share a file name (UT1 has a `domains` in every category): position and folder tell them apart.
+        "files": [[f"{path.parent.name}/{path.name}", file_digest(path)] for path in stage.files],
     }
 
 

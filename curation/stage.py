@@ -56,6 +56,9 @@ class Stage:
     libraries: ClassVar[tuple[str, ...]] = ()
     """Distributions whose installed versions change the result; they enter the fingerprint."""
 
+    path_fields: ClassVar[tuple[str, ...]] = ()
+    """Fields that only say where files lie. They stay out of the fingerprint; the content of `files` is in it."""
+
     reusable: ClassVar[bool] = False
     """True when the added columns depend on the row alone, so that an earlier run's values may be taken over."""
 

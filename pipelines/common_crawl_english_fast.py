@@ -5,8 +5,7 @@ from curation.pipeline import Pipeline
 
 PIPELINE = Pipeline(
     name="common_crawl_english_fast",
-    description="Extract with resiliparse, keep English at 0.65 and more, FineWeb's "
-    "own rules, exact duplicates by content.",
+    description="Extract with resiliparse, keep English at 0.65 and more, FineWeb's own rules, exact duplicates by content.",
     source=sources.Warc(),
     stages=(
         filters.Url(),

@@ -107,10 +107,7 @@ class Length(Filter):
         return stats.select(
             "doc",
             pl.when(short).then(pl.lit("too_short")).otherwise(None).alias("drop_reason"),
-            pl.when(short)
-            .then(pl.format("length={} < {}", "stat_length", self.least))
-            .otherwise(None)
-            .alias("drop_detail"),
+            pl.when(short).then(pl.format("length={} < {}", "stat_length", self.least)).otherwise(None).alias("drop_detail"),
         )
 
 
@@ -183,9 +180,7 @@ class Twins(GlobalStage):
 
     def sketch(self, batch: pl.DataFrame) -> pl.DataFrame:
         key = pl.col("text").str.slice(0, 1)
-        number = pl.Series(
-            "partition", [ord(t[0]) % self.partitions if t else 0 for t in batch["text"]], dtype=pl.UInt32
-        )
+        number = pl.Series("partition", [ord(t[0]) % self.partitions if t else 0 for t in batch["text"]], dtype=pl.UInt32)
         return batch.select("doc", key.alias("key")).with_columns(number)
 
     def match(self, partition: pl.DataFrame) -> pl.DataFrame:

@@ -113,3 +113,24 @@ def test_no_machine_path_in_the_tree() -> None:
         path = ROOT / name
         if path.suffix in (".py", ".md", ".toml", ".yaml", ".json", ".ipynb", ".sh") and path.name != "test_docs.py":
             assert not forbidden.search(path.read_text(encoding="utf-8")), name
+
+
+OWN_FILE = {
+    "trafilatura": "curation/extractors/trafilatura.py",
+    "resiliparse": "curation/extractors/resiliparse.py",
+    "fasttext": "classifiers/linear_fasttext.py",
+    "fastwarc": "curation/sources/",
+    "ray": "curation/runners/ray.py",
+    "torch": "classifiers/",
+}
+
+
+@pytest.mark.parametrize("library", OWN_FILE)
+def test_a_library_is_imported_only_in_the_file_named_after_it(library: str) -> None:
+    for path in [*(ROOT / "curation").rglob("*.py"), *(ROOT / "classifiers").rglob("*.py")]:
+        if str(path.relative_to(ROOT)).startswith(OWN_FILE[library]):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert library not in {n.split(".")[0] for n in names}, f"{path.name} imports {library}"

@@ -222,9 +222,7 @@ class _CrawlFile:
         }
         self._write(url, "metadata", headers, f"fetchTimeMs: {100 + 7 * index}\r\n".encode())
 
-    def _write(
-        self, url: str, kind: str, headers: dict[str, str], body: bytes, http: StatusAndHeaders | None = None
-    ) -> None:
+    def _write(self, url: str, kind: str, headers: dict[str, str], body: bytes, http: StatusAndHeaders | None = None) -> None:
         record = self._writer.create_warc_record(
             url, kind, payload=BytesIO(body), length=len(body), warc_headers_dict=headers, http_headers=http
         )

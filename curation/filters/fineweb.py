@@ -86,6 +86,11 @@ def _word_pattern() -> str:
 
 _WORD = _word_pattern()
 
+_UNSEGMENTED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
+"""Letters of scripts that are written without spaces: a chunk of them is a sentence, not a word."""
+
+_WORDS: Mapping[str, str] = {"reference": _WORD, "characters": f"{_UNSEGMENTED}|{_WORD}"}
+
 _COUNTS = ("lines", "punct_lines", "short_lines", "dup_chars", "chars", "newlines", "words")
 
 
@@ -102,6 +107,9 @@ class FineWeb(Filter):
     - `char_dup`: code points of lines that occurred before / code points without newlines > `char_dup_max`.
     - `list_ratio`: newlines / words > `new_line_max` (see the module on words).
 
+    `unsegmented`: what a word is in scripts without spaces (Chinese, Japanese, Thai, Lao, Khmer, Burmese): "reference"
+    (whatever stands between spaces, as the reference's English tokenizer has it; right for English corpora) or
+    "characters" (each letter, so that `list_ratio` means something there).
     `stop_chars`: "datatrove" (sentence terminals of all scripts) or "fineweb_v1" (`. ' " ! ?`, with which the
     published FineWeb was made). A null text counts as empty. Raises RecipeError on options outside their range.
     """
@@ -113,13 +121,16 @@ class FineWeb(Filter):
     char_dup_max: float = 0.01
     new_line_max: float = 0.3
     stop_chars: str = "datatrove"
+    unsegmented: str = "reference"
 
-    measure_fields: ClassVar[tuple[str, ...]] = ("short_line_length", "stop_chars")
+    measure_fields: ClassVar[tuple[str, ...]] = ("short_line_length", "stop_chars", "unsegmented")
     libraries: ClassVar[tuple[str, ...]] = ("polars",)
 
     def __post_init__(self) -> None:
         if self.stop_chars not in STOP_CHARACTERS:
             self._refuse("stop_chars", " or ".join(map(repr, STOP_CHARACTERS)), repr(self.stop_chars))
+        if self.unsegmented not in _WORDS:
+            self._refuse("unsegmented", " or ".join(map(repr, _WORDS)), repr(self.unsegmented))
         if isinstance(self.short_line_length, bool) or not isinstance(self.short_line_length, int):
             self._refuse("short_line_length", "a whole number of code points", repr(self.short_line_length))
         for name in ("line_punct_min", "short_line_max", "char_dup_max", "new_line_max"):
@@ -152,7 +163,7 @@ class FineWeb(Filter):
             "row",
             newlines.alias("newlines"),
             (pl.col("text").str.len_chars() - newlines).alias("chars"),
-            pl.col("text").str.count_matches(_WORD).alias("words"),
+            pl.col("text").str.count_matches(_WORDS[self.unsegmented]).alias("words"),
         )
         counted = whole.join(self._line_counts(texts), on="row", how="left", maintain_order="left").fill_null(0)
         columns = [pl.col(name.removeprefix("stat_fineweb_")).cast(pl.Int32).alias(name) for name in self.adds]

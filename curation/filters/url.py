@@ -47,9 +47,9 @@ class Url(Stage):
     - `no_url`: there is no address, and `no_url` is "drop" ("keep" by default).
 
     `lists`: a folder of lists, or `package:NAME/path`; their content is part of the fingerprint. `categories`: which of
-    them, all by default (UT1 has harmless ones, such as `press` and `blog`: name those you mean). The other fields add
-    entries. An address without a readable host is judged by its words only. Raises RecipeError on lists that are
-    missing or are not lists.
+    them, all by default (UT1 has harmless ones, such as `press` and `blog`: name those you mean). `blocked_domains`,
+    `blocked_urls` and the other fields add entries. An address without a readable host is judged by its words only.
+    Raises RecipeError on lists that are missing or are not lists.
     """
 
     lists: str | None = None
@@ -63,6 +63,7 @@ class Url(Stage):
     no_url: str = "keep"
 
     libraries: ClassVar[tuple[str, ...]] = ("polars",)
+    path_fields: ClassVar[tuple[str, ...]] = ("lists",)
 
     def __post_init__(self) -> None:
         for name in ("blocked_domains", "blocked_urls", "banned_words", "soft_banned_words", "banned_substrings"):

@@ -2,7 +2,8 @@
 
 Witnesses: byte order mark, Content-Type header, `<meta>` or XML declaration in the first 4096 bytes, detection. A
 declared charset is believed when it decodes the page with at most max(5, 1 in 1,000) replaced characters; otherwise
-the next witness is asked. Detection is: ASCII or valid UTF-8 first, without a detector; else cchardet. Labels are
+the next witness is asked. Detection is: ASCII or valid UTF-8 first, without a
+detector; else cchardet, else windows-1252. Labels are
 mapped as the WHATWG encoding standard says (latin1 means windows-1252).
 """
 
@@ -32,6 +33,19 @@ _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16le"), (codecs.
 
 # Python's strict tables reject what the standard's supersets decode.
 _SUPERSETS = {"gbk": "gb18030", "shift_jis": "cp932", "euc-kr": "cp949", "big5": "big5hkscs", "gb2312": "gb18030"}
+FALLBACK = ("windows-1252", "cp1252")
+LEAST_SHARE = 50
+"""One byte in so many must be beyond ASCII before a Latin table other than windows-1252 is believed undeclared."""
+
+_ALIASES = {"uhc": "euc-kr"}
+_SINGLE_BYTE = ("windows-", "iso-8859-", "koi8-", "ibm866", "macintosh", "x-mac-")
+_LATIN = frozenset(
+    {f"iso-8859-{part}" for part in (2, 3, 4, 10, 13, 14, 15, 16)}
+    | {f"windows-{page}" for page in (1250, 1254, 1257, 1258)}
+    | {"macintosh"}
+)
+_TAG = re.compile(rb"<[^>]{0,4096}>")
+_HIGH = re.compile(rb"[\x80-\xff]+")
 _ASCII_UNSAFE = frozenset({"utf-16le", "utf-16be", "iso-2022-jp"})
 
 
@@ -83,11 +97,29 @@ def _witnesses(page: bytes, header: str | None) -> Iterator[tuple[str, str, str,
     credible = _credible_utf8(page)
     if credible:
         yield "utf-8", "utf-8", "detected", page
-    guess = cchardet.detect(page[:DETECT])["encoding"]
-    if guess and (known := lookup(guess)):
-        yield *known, "detected", page
+    yield *_detected(page[:DETECT]), "detected", page
     if not credible:
+        yield *FALLBACK, "detected", page
         yield "utf-8", "utf-8", "detected", page
+
+
+def _detected(sample: bytes) -> tuple[str, str]:
+    """The detector's guess where it has something to go by, else windows-1252, the fallback of browsers.
+
+    The detector guesses wildly from a few bytes: of 50 undeclared pages in Latin script it put 40, English with some
+    curly quotes or an accent, into Central European, Vietnamese or Cyrillic tables. Languages that are written in these
+    have far more bytes beyond ASCII (Polish about 6 in 100), and Cyrillic, Greek and Hebrew have them in runs.
+    """
+    guess = cchardet.detect(sample)["encoding"] or ""
+    known = lookup(_ALIASES.get(guess.lower(), guess))
+    if known is None or not known[0].startswith(_SINGLE_BYTE):
+        return known or FALLBACK
+    text = _TAG.sub(b" ", sample)
+    runs = _HIGH.findall(text)
+    high = sum(map(len, runs))
+    if known[0] in _LATIN:
+        return known if high * LEAST_SHARE >= len(b"".join(text.split())) else FALLBACK
+    return known if high >= 2 * len(runs) else FALLBACK
 
 
 def _credible_utf8(page: bytes) -> bool:

@@ -104,7 +104,7 @@ def test_a_ratio_at_its_bound_keeps(part: int, whole: int, bound: float) -> None
 
 def test_thresholds_are_decided_without_the_text() -> None:
     stage = FineWeb()
-    assert isinstance(stage, Filter) and stage.measure_fields == ("short_line_length", "stop_chars")
+    assert isinstance(stage, Filter) and stage.measure_fields == ("short_line_length", "stop_chars", "unsegmented")
     measured = stage.measure(frame(["a line\nanother line"]))
     assert FineWeb(line_punct_min=0, short_line_max=1).decide(measured)["drop_reason"].to_list() == [None]
 

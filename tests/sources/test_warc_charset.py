@@ -14,6 +14,8 @@ RUSSIAN = "<p>Широкая электрификация южных губер�
 JAPANESE = "<p>吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。①㈱</p>"
 BASIC = JAPANESE.replace("①㈱", "")
 LONG = "<html>" + "x" * 200
+CZECH = "<p>Příliš žluťoučký kůň úpěl ďábelské ódy. Nechť již hříšné saxofony rozezvučí síň úděsnými tóny.</p>"
+ENGLISH = "<p>It’s “plain English” with the young people’s café, El Niño and a ™ in " + "many words of it " * 30
 META = '<html><head><meta charset="%s"></head>'
 
 
@@ -35,6 +37,8 @@ META = '<html><head><meta charset="%s"></head>'
         ((RUSSIAN * 20).encode("cp1251"), None, RUSSIAN * 20, "windows-1251;detected"),
         ((RUSSIAN * 20).encode("cp1251"), "utf-8", RUSSIAN * 20, "windows-1251;detected"),
         ((BASIC * 5).encode("iso2022_jp"), None, BASIC * 5, "iso-2022-jp;detected"),
+        ((CZECH * 5).encode("cp1250"), None, CZECH * 5, "windows-1250;detected"),
+        (ENGLISH.encode("cp1252"), None, ENGLISH, "windows-1252;detected"),
         (RUSSIAN.encode(), "no-such-charset", RUSSIAN, "utf-8;detected"),
     ],
 )

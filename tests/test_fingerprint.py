@@ -1,0 +1,67 @@
+"""What a fingerprint depends on, and what it must not depend on."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from curation.filters.fineweb import FineWeb
+from curation.filters.url import Url
+from curation.fingerprint import code_digest, columns_fingerprint, stage_fingerprint
+from curation.pipeline import Pipeline
+from curation.plan import Plan
+from curation.recipe import load_recipe
+from curation.scorers.language import Language
+from curation.stage import Input
+
+
+def make_lists(folder: Path, second: str = "b.example\n") -> Url:
+    for category, text in (("a", "a.example\n"), ("b", second)):
+        (folder / category).mkdir(parents=True, exist_ok=True)
+        (folder / category / "domains").write_text(text)
+    return Url(lists=str(folder))
+
+
+def test_lists_are_fingerprinted_by_content_not_by_place(tmp_path: Path) -> None:
+    one = stage_fingerprint(make_lists(tmp_path / "here"))
+    assert stage_fingerprint(make_lists(tmp_path / "there")) == one
+    assert stage_fingerprint(make_lists(tmp_path / "there", "c.example\n")) != one
+    assert stage_fingerprint(make_lists(tmp_path / "there")) == one
+    (tmp_path / "there/a/domains").write_text("z.example\n")
+    assert stage_fingerprint(Url(lists=str(tmp_path / "there"))) != one
+
+
+def test_thresholds_change_decisions_and_not_measures() -> None:
+    loose, strict = FineWeb(), FineWeb(char_dup_max=0.5)
+    assert stage_fingerprint(loose) != stage_fingerprint(strict)
+    assert columns_fingerprint(loose) == columns_fingerprint(strict)
+    assert columns_fingerprint(loose) != columns_fingerprint(FineWeb(short_line_length=40))
+
+
+def test_labels_are_not_configuration() -> None:
+    assert stage_fingerprint(Language(label="x")) == stage_fingerprint(Language(label="y"))
+
+
+def test_code_of_a_stage_includes_what_it_imports_from_its_room() -> None:
+    from curation import fingerprint
+
+    sources: dict[str, str] = {}
+    fingerprint._collect("curation.sources.warc", sources)
+    assert {"curation.sources.warc", "curation.sources.charset", "curation.sources.payload"} <= set(sources)
+    assert "curation.stage" not in sources
+    assert code_digest("curation.sources.warc") != code_digest("curation.filters.url")
+
+
+def test_mount_paths_and_other_inputs_do_not_change_a_shards_fingerprint() -> None:
+    pipeline = load_recipe("demo")
+    here = [Input(0, "a.warc.gz", "/mnt/a/a.warc.gz", 10**9, "1"), Input(1, "b.warc.gz", "/mnt/a/b.warc.gz", 10**9, "2")]
+    there = [dataclasses.replace(i, location=i.location.replace("/mnt/a", "s3://b")) for i in here]
+    changed = [here[0], dataclasses.replace(here[1], identity="3")]
+
+    def reading(inputs: list[Input], recipe: Pipeline = pipeline) -> list[str]:
+        return [u.fingerprint for u in next(Plan(recipe, inputs).waves()).units]
+
+    assert reading(here) == reading(there)
+    assert len(reading(here)) > 10
+    same = [a == b for a, b in zip(reading(here), reading(changed), strict=True)]
+    assert any(same) and not all(same)
