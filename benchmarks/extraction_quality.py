@@ -7,6 +7,8 @@ writes benchmarks/extraction_quality.md. Takes about five minutes on one core. L
 
 from __future__ import annotations
 
+import gc
+import logging
 import platform
 import sys
 import time
@@ -36,6 +38,7 @@ def main() -> None:
     """Measure everything and write the table."""
     if len(sys.argv) != 2:
         sys.exit(__doc__)
+    logging.disable()  # the bare library would write its warnings to the terminal
     sets = {name: list(load(Path(sys.argv[1]))) for name, load in GOLD_SETS.items()}
     timed = [page for name in TIMED_SETS for page in sets[name]]
     lines = [*_head(), *_quality_table(sets), "", *_cost_table(timed)]
@@ -98,6 +101,8 @@ def _cost_table(pages: Sequence[GoldPage]) -> list[str]:
 def _cost(extractor: str, stage: GuardedExtractor, pages: Sequence[GoldPage]) -> Iterator[str]:
     raw = [page.page.encode() for page in pages]
     batches = [html_frame(raw[i : i + BATCH_ROWS]) for i in range(0, len(raw), BATCH_ROWS)]
+    gc.collect()
+    gc.freeze()  # the gold sets in this process are not the bare library's to walk over
     apply = stage.bind({})
     assert isinstance(apply, Extraction)
     texts = [text for batch in batches for text in apply(batch)["text"]]

@@ -114,7 +114,7 @@ def _marginal(job: list[str], pages: int) -> float:
 
 def report(pages, cost, runs, facts, extra, memory, memory_t, where) -> None:
     ours, theirs = cost["curation, extraction looked up"], cost["datatrove, extraction looked up"]
-    names = ("trafilatura", "lxml", "resiliparse", "datatrove", "spacy", "fastwarc", "warcio", "polars", "pyarrow")
+    names = ("trafilatura", "lxml", "resiliparse", "datatrove", "spacy", "isal", "warcio", "polars", "pyarrow")
     quality = json.loads((HERE.parent / "tests/golden/extraction_quality.json").read_text())
     lines = [
         "# First light: the first recipe against datatrove",

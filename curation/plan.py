@@ -8,13 +8,14 @@ found: where the cuts of a file meet, and how much text is left for the sink to 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from curation.errors import RunStopped, explain_mismatch
 from curation.fingerprint import columns_fingerprint, digest, stage_fingerprint
 from curation.pipeline import Pipeline, Segment
-from curation.stage import GlobalStage, Input, Piece, Stage
+from curation.stage import GlobalStage, Input, Piece
 
 FINGERPRINT_DIGITS = 20
 
@@ -190,16 +191,27 @@ class Plan:
         parts = tuple(self.parts[shard])
         stages = [[s.label, stage_fingerprint(s)] for s in segment.stages]
         above = [p.fingerprint for p in parts] + ([verdict.fingerprint] if verdict else [])
-        keys = {s.label: self._reuse_key(s, parts) for s in segment.stages if s.reusable and s.adds}
+        keys = self._reuse_keys(segment, parts, verdict)
         return Unit(
             "rows", segment.index, shard, short(["rows", stages, above]), shards=(parts,), verdict=verdict,
             reuse_keys=keys,
         )  # fmt: skip
 
-    def _reuse_key(self, stage: Stage, parts: Sequence[PartRef]) -> str:
-        """Digest of what decides a stage's columns for these very rows: itself and who provides what it reads."""
-        providers = sorted({next((p.fingerprint for p in reversed(parts) if c in p.columns), "segment") for c in stage.reads})
-        return short(["columns", columns_fingerprint(stage), providers])
+    def _reuse_keys(self, segment: Segment, parts: Sequence[PartRef], verdict: PartRef | None) -> dict[str, str]:
+        """Label -> digest of what decides a stage's columns for these very rows: itself and what it reads, back to the
+        parts that provide it."""
+        made: dict[str, str] = {}
+        keys: dict[str, str] = {}
+        for stage in segment.stages:
+            own = columns_fingerprint(stage) if stage.reusable else stage_fingerprint(stage)
+            above = {c: made.get(c) or _provider(parts, c) for c in stage.reads}
+            if isinstance(stage, GlobalStage) and verdict is not None:
+                above["verdict"] = verdict.fingerprint
+            key = short(["columns", own, above])
+            made.update(dict.fromkeys((*stage.adds, *stage.rewrites), key))
+            if stage.reusable and stage.adds:
+                keys[stage.label] = key
+        return keys
 
     # -- global stages
 
@@ -261,6 +273,11 @@ class Plan:
         return Unit("sink", len(self.segments), number, fingerprint, shards=parts)
 
 
+def _provider(parts: Sequence[PartRef], column: str) -> str:
+    """Fingerprint of the last part that has a column."""
+    return next(p.fingerprint for p in reversed(parts) if column in p.columns)
+
+
 def part_of(record: Mapping) -> PartRef:
     """The data file a commit record points to."""
     part = record["part"]
@@ -279,25 +296,31 @@ def short(value: object) -> str:
     return digest(value)[:FINGERPRINT_DIGITS]
 
 
-def check_shares(pipeline: Pipeline, records: Sequence[Mapping], least: int = 100) -> None:
-    """Raise RunStopped when a reason took a larger share of a stage's documents than it may, after `least` of them."""
-    seen: dict[str, int] = {}
-    fell: dict[tuple[str, str], int] = {}
-    for record in records:
+class Shares:
+    """Watches how large a share of a stage's documents each reason takes, as records come in."""
+
+    def __init__(self, pipeline: Pipeline, least: int = 100) -> None:
+        self._allowed = {s.label: {"stage_error": 0.05, **s.stop_shares} for s in pipeline.everything()}
+        self._least = least
+        self._seen: Counter[str] = Counter()
+        self._fell: Counter[tuple[str, str]] = Counter()
+
+    def add(self, record: Mapping) -> None:
+        """Count a record. Raises RunStopped when a reason has taken more than its share, after `least` documents."""
         for count in record.get("counts", ()):
-            seen[count["label"]] = seen.get(count["label"], 0) + count["rows_in"]
+            label = count["label"]
+            self._seen[label] += count["rows_in"]
             for reason, (documents, _) in count["reasons"].items():
-                fell[count["label"], reason] = fell.get((count["label"], reason), 0) + documents
-    for stage in pipeline.everything():
-        for reason, share in {"stage_error": 0.05, **stage.stop_shares}.items():
-            total, lost = seen.get(stage.label, 0), fell.get((stage.label, reason), 0)
-            if total >= least and lost > share * total:
-                raise RunStopped(
-                    explain_mismatch(
-                        f"stage {stage.label!r} dropped too many documents for {reason!r}: a broken stage must not look "
-                        "like bad data",
-                        wanted=f"at most {share:.1%} of the documents it saw",
-                        found=f"{lost} of {total} ({lost / total:.1%})",
-                        hint="look at `drop_detail` with `curation peek`, mend the stage, run again",
+                self._fell[label, reason] += documents
+            for reason, share in self._allowed[label].items():
+                total, lost = self._seen[label], self._fell[label, reason]
+                if total >= self._least and lost > share * total:
+                    raise RunStopped(
+                        explain_mismatch(
+                            f"stage {label!r} dropped too many documents for {reason!r}: a broken stage must not look like "
+                            "bad data",
+                            wanted=f"at most {share:.1%} of the documents it saw",
+                            found=f"{lost} of {total} ({lost / total:.1%})",
+                            hint="look at drop_detail of the dropped documents, mend the stage, run again",
+                        )
                     )
-                )

@@ -1,7 +1,7 @@
 """Run one unit: read committed parts, run stages, write a part, commit.
 
 The commit record is written last, exclusively, and is the only pointer to the data file, whose name no other attempt
-uses. A unit that dies leaves a file that nothing points to; `curation clean` and the next run's publish remove it.
+uses. A unit that dies leaves a file that nothing points to; the run that finishes removes it.
 """
 
 from __future__ import annotations

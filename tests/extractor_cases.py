@@ -76,10 +76,7 @@ def check_golden(stage: type[GuardedExtractor], stage_name: str) -> None:
         rows = run_pages(stage(**config), [case["html"].encode() for case in chosen])
         answers += list(zip(chosen, rows, strict=True))
     for case, row in answers:
-        if row.reason is None:
-            got = {"title": row.title, "text": row.text}
-        else:
-            got = {"reason": row.reason, "detail": row.detail}
+        got = {"title": row.title, "text": row.text} if row.reason is None else {"reason": row.reason, "detail": row.detail}
         wanted = {k: v for k, v in case.items() if k not in ("name", "config", "html")}
         if not WRITE:
             assert got == wanted, f"{stage_name}: {case['name']}"

@@ -65,6 +65,8 @@ def test_the_driver_is_killed_at_each_point(point: str, undisturbed, tmp_path: P
     assert snapshot(tmp_path / "out") == wanted
     after = committed(tmp_path / "out")
     assert {name: after[name] for name in before} == before, "finished units were repeated"
+    parts = {p.name.split(".parquet")[0].removesuffix(".dropped") for p in (tmp_path / "out/work/parts").iterdir()}
+    assert len(parts) == len(after), "what the killed attempt left was removed"
 
 
 @pytest.mark.parametrize("point", WORKER_POINTS)

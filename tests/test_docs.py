@@ -119,7 +119,6 @@ OWN_FILE = {
     "trafilatura": "curation/extractors/trafilatura.py",
     "resiliparse": "curation/extractors/resiliparse.py",
     "fasttext": "classifiers/linear_fasttext.py",
-    "fastwarc": "curation/sources/",
     "ray": "curation/runners/ray.py",
     "torch": "classifiers/",
 }

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 import pytest
 from engine_stages import Length, Lines, Score, Twins, Upper
 
@@ -17,7 +19,7 @@ from curation.plan import Options
 from curation.runners.drive import RunResult, Slice, clean, run_pipeline
 from curation.runners.local import LocalExecutor
 from curation.sinks.parquet import Parquet
-from curation.stage import Stage
+from curation.stage import Filter, Stage
 from curation.storage import Folder
 
 
@@ -119,6 +121,50 @@ def test_a_looser_threshold_measures_only_the_newly_admitted(tmp_path: Path) -> 
     assert result.census is not None
     entered = next(s for s in result.census["stages"] if s["label"] == "length2")["in"]
     assert sum(map(int, log.read_text().split())) == entered > first
+
+
+def test_a_stage_that_reads_a_changed_neighbours_column_is_not_taken_over(tmp_path: Path) -> None:
+    inputs = make_inputs(tmp_path)
+    for scale in (1, 10):
+        run(pipeline(Scaled(scale), Doubled()), inputs, tmp_path / "out")
+    kept = pl.read_parquet(tmp_path / "out/documents/*.parquet")
+    assert (kept["stat_doubled"] == 2 * kept["stat_scaled"]).all()
+    again = run(pipeline(Scaled(10), Doubled(), Length(least=2)), inputs, tmp_path / "out")
+    assert next(w for w in again.waves if w.title == "scaled > doubled > length").reused > 0
+
+
+@dataclass(frozen=True)
+class Scaled(Filter):
+    scale: int = 1
+    measure_fields = ("scale",)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return ("text",)
+
+    @property
+    def adds(self):
+        return {"stat_scaled": pa.int32()}
+
+    def measure(self, batch: pl.DataFrame) -> pl.DataFrame:
+        return batch.select("doc", (pl.col("text").str.len_chars() * self.scale).cast(pl.Int32).alias("stat_scaled"))
+
+    def decide(self, stats: pl.DataFrame) -> pl.DataFrame:
+        return stats.select("doc")
+
+
+@dataclass(frozen=True)
+class Doubled(Scaled):
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return ("stat_scaled",)
+
+    @property
+    def adds(self):
+        return {"stat_doubled": pa.int32()}
+
+    def measure(self, batch: pl.DataFrame) -> pl.DataFrame:
+        return batch.select("doc", (pl.col("stat_scaled") * 2).alias("stat_doubled"))
 
 
 class Length2(Length):

@@ -22,7 +22,7 @@ from curation.errors import RecipeError, RunStopped, StorageError
 from curation.fingerprint import code_digest, library_versions, stage_fingerprint
 from curation.inputs import Inputs, find_inputs, number_inputs
 from curation.pipeline import Pipeline
-from curation.plan import Options, Plan, Unit, Wave, check_shares
+from curation.plan import Options, Plan, Unit, Wave, Shares
 from curation.progress import LineProgress, Progress
 from curation.recipe import to_yaml
 from curation.records import COMMITS, read_record
@@ -133,6 +133,8 @@ def run_pipeline(
     result.census = census.take_census(pipeline, inputs, plan.final)
     if slice_ is None or slice_.number == 1:
         publish(plan, folder, result.census)
+    if slice_ is None:
+        remove_orphans(folder)
     return result
 
 
@@ -150,17 +152,19 @@ def _run_wave(
     show.wave(wave.title, len(wave.units), len(found))
     result.waves.append(report)
     earlier = _earlier_records(mine, committed)
+    shares = Shares(plan.pipeline)
+    for record in list(found.values()):
+        shares.add(record)
     for record in _execute(wave, mine, found, executor, earlier):
         found[record["unit"]] = record
         report.documents += max((c["rows_in"] for c in record["counts"]), default=0)
         report.reused += sum(c["reused"] for c in record["counts"])
         show.unit(record)
-        check_shares(plan.pipeline, list(found.values()))
+        shares.add(record)
     report.seconds = round(time.monotonic() - started, 3)
     theirs = [u for u in missing if u.name not in found]
     if theirs and not _found_elsewhere(folder, theirs, found):
         return False
-    check_shares(plan.pipeline, list(found.values()))
     plan.commit(found)
     return True
 
@@ -282,6 +286,30 @@ def _stage_facts(stage: Stage) -> dict[str, object]:
     if stage.models:
         facts["models"] = {m.name: m.sha256 for m in stage.models}
     return facts
+
+
+def remove_orphans(folder: Folder) -> int:
+    """Remove data files that no commit record points to: what killed attempts left. Returns how many.
+
+    Only for a finished run that no other driver shares: a file under way has no record yet either.
+    """
+    committed = folder.names(COMMITS)
+    files: dict[str, list[str]] = defaultdict(list)
+    for name in folder.names("work/parts"):
+        unit, fingerprint, _ = name.split(".", 2)
+        files[f"{unit}.{fingerprint}.json"].append(name)
+    removed = 0
+    for record_name, names in files.items():
+        wanted: set[str] = set()
+        if record_name in committed:
+            if len(names) == 1:
+                continue
+            record = read_record(folder, record_name)
+            wanted = {part["file"] for part in (record["part"], record.get("dropped")) if part}
+        for name in set(names) - wanted:
+            folder.delete(f"work/parts/{name}")
+            removed += 1
+    return removed
 
 
 def clean(folder: Folder) -> int:
