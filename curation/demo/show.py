@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from curation.demo.build_warc import build_crawl
@@ -28,6 +29,7 @@ def run_demo(out: Path, workers: int | None = None) -> str:
         progress=make_progress(),
     )
     assert result.census is not None
+    command = sys.argv[0] if Path(sys.argv[0]).name == "curation" else "curation"
     return "\n".join(
         [
             funnel(result.census),
@@ -38,10 +40,10 @@ def run_demo(out: Path, workers: int | None = None) -> str:
             "",
             f"output: {corpus}/documents (Parquet), {corpus}/dropped (tombstones), {corpus}/census.json",
             "try next:",
-            f"  curation census {corpus}",
-            f"  curation peek {corpus} --reason fineweb:line_punct",
-            f"  curation why URL {corpus}",
-            f"  curation run demo --input {crawl} --out {corpus} --set fineweb.line_punct_min=0.5   (recomputes no extraction)",
-            "  curation explain common_crawl_english",
+            f"  {command} census {corpus}",
+            f"  {command} peek {corpus} --reason fineweb:line_punct",
+            f"  {command} why URL {corpus}",
+            f"  {command} run demo --input {crawl} --out {corpus} --set fineweb.line_punct_min=0.5   (recomputes no extraction)",
+            f"  {command} explain common_crawl_english",
         ]
     )
