@@ -150,7 +150,7 @@ def report(pages, cost, runs, facts, extra, memory, memory_t, where) -> None:
         f"| CPU at 2 workers over CPU at 1 | {extra['two workers'] / extra['one worker']:.2f} | 1.1 or less |",
         "",
         "Token F1 of the two extractors, mean over pages (see extraction_quality.md): "
-        + "; ".join(f"{k} {v['trafilatura']:.3f} and {v['resiliparse']:.3f}" for k, v in quality["token_f1"].items())
+        + "; ".join(f"{k} {v['f1']:.3f} and {quality['resiliparse'][k]['f1']:.3f}" for k, v in quality["trafilatura"].items())
         + " (trafilatura and resiliparse).",
         "",
         "Peak memory of a worker, guard child and driver included (MiB, sum of resident sets, one worker): "

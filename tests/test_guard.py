@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from curation import guard as guard_module
-from curation.guard import Guard, GuardError, Outcome
+from curation.guard import Guard, GuardError
 
 FUNCTION = "guard_functions:make"
 TIMEOUT_S = 1.0
@@ -169,7 +169,7 @@ def test_string_hashes_are_fixed_in_the_child(guard: Guard) -> None:
 def test_a_child_killed_between_pages_is_replaced_and_blames_no_page(guard: Guard) -> None:
     os.kill(pid_of(guard), signal.SIGKILL)
     time.sleep(0.1)
-    assert guard.map([b"a", b"b"]) == [Outcome(value(p), None, None, pytest.approx(0, abs=1)) for p in (b"a", b"b")]
+    assert [outcome[:3] for outcome in guard.map([b"a", b"b"])] == [(value(p), None, None) for p in (b"a", b"b")]
     assert guard.passed_on_retry == 0
 
 

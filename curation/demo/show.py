@@ -43,7 +43,7 @@ def run_demo(out: Path, workers: int | None = None) -> str:
             f"  {command} census {corpus}",
             f"  {command} peek {corpus} --reason fineweb:line_punct",
             f"  {command} why URL {corpus}",
-            f"  {command} run demo --input {crawl} --out {corpus} --set fineweb.line_punct_min=0.5   (recomputes no extraction)",
+            f"  {command} run demo --input {crawl} --out {corpus} --set fineweb.line_punct_min=0.5  (extracts nothing)",
             f"  {command} explain common_crawl_english",
         ]
     )

@@ -22,7 +22,7 @@ from curation.errors import RecipeError, RunStopped, StorageError
 from curation.fingerprint import code_digest, library_versions, stage_fingerprint
 from curation.inputs import Inputs, find_inputs, number_inputs
 from curation.pipeline import Pipeline
-from curation.plan import Options, Plan, Unit, Wave, Shares
+from curation.plan import Options, Plan, Shares, Unit, Wave
 from curation.progress import LineProgress, Progress
 from curation.recipe import to_yaml
 from curation.records import COMMITS, read_record
