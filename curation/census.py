@@ -14,6 +14,7 @@ from curation.pipeline import Pipeline
 from curation.storage import Folder
 
 FILE = "census.json"
+_NOTHING = {"seconds": 0.0, "reused": 0, "retried": 0}
 
 
 def take_census(pipeline: Pipeline, inputs: Inputs, records: Mapping[str, Mapping]) -> dict:
@@ -71,7 +72,16 @@ def _input_account(inputs: Inputs, reading: Sequence[Mapping]) -> dict:
 
 def _stage_account(pipeline: Pipeline, records: Iterable[Mapping]) -> list[dict]:
     stages: dict[str, dict] = {
-        s.label: {"label": s.label, "stage": s.name, "in": 0, "out": 0, "dropped": {}, "seconds": 0.0, "reused": 0}
+        s.label: {
+            "label": s.label,
+            "stage": s.name,
+            "in": 0,
+            "out": 0,
+            "dropped": {},
+            "seconds": 0.0,
+            "reused": 0,
+            "retried": 0,
+        }
         for s in (pipeline.source, *pipeline.stages)
     }
     for record in records:
@@ -80,6 +90,7 @@ def _stage_account(pipeline: Pipeline, records: Iterable[Mapping]) -> list[dict]
             entry["in"] += count["rows_in"]
             entry["out"] += count["rows_out"]
             entry["reused"] += count["reused"]
+            entry["retried"] += count["retried"]
             entry["seconds"] = round(entry["seconds"] + count["seconds"], 3)
             for reason, (documents, size) in count["reasons"].items():
                 sums = entry["dropped"].setdefault(reason, {"documents": 0, "text_bytes": 0})

@@ -6,6 +6,7 @@
     ├── StorageError       the output folder refused a write, or holds something it should not
     ├── ContractError      a stage broke its declared word; never retried
     ├── ModelError         a model file is missing or is not the one its card names
+    ├── GuardError         a guard's child cannot be started (guard.py); infrastructure, not a document's fault
     └── RunStopped         the run was stopped by a rule (one reason above its share, a census that does not add up)
 
 Messages say what was wanted, what was found and what to try; build them with `explain_mismatch` where that fits.

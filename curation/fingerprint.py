@@ -19,7 +19,7 @@ from curation.stage import ROOMS, Filter, Stage, frozen_fields
 ENGINE_VERSION = 1
 """Raised when the engine itself changes what ends in a part: every unit is then computed anew."""
 
-_DIGESTED = tuple(f"curation.{room}" for room in (*ROOMS, "text")) + ("classifiers",)
+_DIGESTED = (*(f"curation.{room}" for room in (*ROOMS, "text", "guard")), "classifiers")
 
 
 def digest(value: object) -> str:

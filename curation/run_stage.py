@@ -28,13 +28,15 @@ DROP_ANSWER = ("drop_reason", "drop_detail")
 class StageCount:
     """What one stage did to one unit: documents in and out, reason -> [documents, text bytes], wall seconds.
 
-    `reused` counts documents whose added columns were taken over from an earlier run.
+    `reused` counts documents whose added columns were taken over from an earlier run; `retried` those that broke a
+    guard's bound once and passed alone: another run might tell them otherwise.
     """
 
     label: str
     rows_in: int = 0
     rows_out: int = 0
     reused: int = 0
+    retried: int = 0
     seconds: float = 0.0
     reasons: dict[str, list[int]] = field(default_factory=dict)
 
@@ -53,6 +55,7 @@ def run_stage(
     Raises ContractError when the answer is not what the stage declared.
     """
     started = time.perf_counter()
+    retried = getattr(apply, "retried", 0)
     given = alive.select("doc", *stage.reads)
     answer = _answer(stage, apply, given, known, count)
     merged = alive.drop([c for c in answer.columns if c != "doc" and c in alive.columns]).hstack(answer.drop("doc"))
@@ -64,6 +67,7 @@ def run_stage(
     count.rows_out += kept.height
     count_drops(count, gone)
     count.seconds += time.perf_counter() - started
+    count.retried += getattr(apply, "retried", 0) - retried
     return kept, gone
 
 

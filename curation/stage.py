@@ -14,7 +14,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import BinaryIO, ClassVar
 
@@ -265,7 +265,7 @@ class Sink(Stage):
 
 def frozen_fields(stage: Stage) -> dict[str, object]:
     """Every field of a stage but its label, in order: its configuration."""
-    return {name: getattr(stage, name) for name in stage.__dataclass_fields__ if name != "label"}
+    return {f.name: getattr(stage, f.name) for f in fields(stage) if f.name != "label"}
 
 
 def module_of(stage: Stage):

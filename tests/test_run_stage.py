@@ -123,3 +123,16 @@ def test_a_sketch_without_partition_or_with_text_is_refused(tmp_path: Path) -> N
     for stage, wanted in ((NoPartition(), "a column partition"), (WithText(), "no text in a sketch")):
         with pytest.raises(ContractError, match=wanted):
             run(pipeline(stage), inputs, tmp_path / type(stage).__name__)
+
+
+def test_documents_that_passed_on_a_retry_are_counted() -> None:
+    class Retrying:
+        retried = 2
+
+        def __call__(self, batch: pl.DataFrame) -> pl.DataFrame:
+            self.retried += 3
+            return Breaker().bind({})(batch)
+
+    count = StageCount("b")
+    run_stage(Breaker(label="b"), Retrying(), frame(), count)
+    assert count.retried == 3

@@ -94,6 +94,11 @@ class Extraction:
     def __init__(self, guard: Guard) -> None:
         self.guard = guard
 
+    @property
+    def retried(self) -> int:
+        """Pages that broke a bound once and passed alone, so far."""
+        return self.guard.passed_on_retry
+
     def __call__(self, batch: pl.DataFrame) -> pl.DataFrame:
         pages = _views(batch["html"]) if batch.height else []
         outcomes = iter(self.guard.map([page for page in pages if page]))
