@@ -73,11 +73,12 @@ class BarProgress:
     """A bar for the current wave with documents/s, MB/s and the time left."""
 
     def __init__(self) -> None:
+        from rich.console import Console
         from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
         self._bar = Progress(
             TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.completed}/{task.total}"),
-            TextColumn("{task.fields[rates]}"), TimeRemainingColumn(), transient=False,
+            TextColumn("{task.fields[rates]}"), TimeRemainingColumn(), console=Console(stderr=True),
         )  # fmt: skip
         self._bar.start()
         self._task = TaskID(0)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from curation.inspect.shards import documents, dropped, printable, shorten
+from curation.inspect.shards import printable, select, shorten
 from curation.sampling import hash_documents
 
 
@@ -24,16 +24,22 @@ def peek(
 
     fallen: tombstones instead of kept documents; reason: only `stage:reason` or `reason`; characters: of text shown.
     """
-    frame = dropped(out, options=options) if fallen or reason else documents(out, options=options)
-    if reason:
-        stage, _, name = reason.rpartition(":")
-        frame = frame.filter(pl.col("drop_reason") == name)
-        frame = frame.filter(pl.col("drop_stage") == stage) if stage else frame
-    if language and "language" in frame.columns:
-        frame = frame.filter(pl.col("language") == language)
-    total = frame.height
-    ranked = frame.with_columns(pl.Series("_rank", hash_documents(frame["doc"].to_numpy())))
-    shown = ranked.sort("_rank").head(number).sort("doc")
+    total = 0
+
+    def choose(frame: pl.DataFrame) -> pl.DataFrame:
+        nonlocal total
+        if reason:
+            stage, _, name = reason.rpartition(":")
+            frame = frame.filter(pl.col("drop_reason") == name)
+            frame = frame.filter(pl.col("drop_stage") == stage) if stage else frame
+        if language and "language" in frame.columns:
+            frame = frame.filter(pl.col("language") == language)
+        total = frame.height
+        ranked = frame.with_columns(pl.Series("_rank", hash_documents(frame["doc"].to_numpy())))
+        return ranked.sort("_rank").head(number).sort("doc")
+
+    kind = "dropped" if fallen or reason else "documents"
+    shown = select(out, kind, ["drop_stage", "drop_reason", "language"], choose, options)
     lines = [f"{shown.height} of {total}"]
     for row in shown.iter_rows(named=True):
         lines += ["", *_card(row, characters)]

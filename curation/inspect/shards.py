@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import polars as pl
+import pyarrow.parquet as pq
 
 from curation.errors import StorageError, explain_mismatch
 from curation.parts import to_frame
@@ -26,27 +27,56 @@ def dropped(out: str, columns: list[str] | None = None, options: Mapping[str, ob
     return _read(out, "dropped", columns, options)
 
 
-def _read(out: str, kind: str, columns: list[str] | None, options: Mapping[str, object] | None) -> pl.DataFrame:
-    import pyarrow.parquet as pq
+def select(
+    out: str,
+    kind: str,
+    light: list[str],
+    choose: Callable[[pl.DataFrame], pl.DataFrame],
+    options: Mapping[str, object] | None = None,
+) -> pl.DataFrame:
+    """Whole rows of `documents` or `dropped` that `choose` picks from a frame of `doc` and the `light` columns.
 
+    Only the light columns of all shards are held; whole rows are read from the shards that hold a chosen one.
+    """
     folder = Folder(out, dict(options or {}))
+    names = _names(folder, kind)
+    frames = [
+        _table(folder, f"{kind}/{name}", ["doc", *light]).with_columns(pl.lit(i, pl.UInt32).alias("_shard"))
+        for i, name in enumerate(names)
+    ]
+    chosen = choose(pl.concat(frames))
+    rows = []
+    for (shard,), part in chosen.group_by("_shard", maintain_order=True):
+        wanted = part["doc"].to_list()
+        with folder.open(f"{kind}/{names[int(str(shard))]}") as stream:
+            rows.append(to_frame(pq.read_table(stream, filters=[("doc", "in", wanted)])))
+    return pl.concat(rows).sort("doc") if rows else _table(folder, f"{kind}/{names[0]}", None).clear()
+
+
+def _names(folder: Folder, kind: str) -> list[str]:
     names = sorted(n for n in folder.names(kind) if n.endswith(".parquet"))
     if not names:
         raise StorageError(
             explain_mismatch(
                 "no shards here",
-                wanted=f"{out}/{kind}/shard-*.parquet",
+                wanted=f"{folder.url}/{kind}/shard-*.parquet",
                 found="none",
                 hint="give the --out folder of a finished run",
-            )  # fmt: skip
+            )
         )
-    frames = []
-    for name in names:
-        with folder.open(f"{kind}/{name}") as stream:
-            file = pq.ParquetFile(stream)
-            known = [c for c in columns if c in file.schema_arrow.names] if columns else None
-            frames.append(to_frame(file.read(columns=known)))
-    return pl.concat(frames)
+    return names
+
+
+def _table(folder: Folder, name: str, columns: list[str] | None) -> pl.DataFrame:
+    with folder.open(name) as stream:
+        file = pq.ParquetFile(stream)
+        known = [c for c in dict.fromkeys(columns) if c in file.schema_arrow.names] if columns else None
+        return to_frame(file.read(columns=known))
+
+
+def _read(out: str, kind: str, columns: list[str] | None, options: Mapping[str, object] | None) -> pl.DataFrame:
+    folder = Folder(out, dict(options or {}))
+    return pl.concat(_table(folder, f"{kind}/{name}", columns) for name in _names(folder, kind))
 
 
 def printable(text: str) -> str:

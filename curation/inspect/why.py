@@ -8,7 +8,7 @@ import polars as pl
 
 from curation.document import DROP_COLUMNS, HEAVY
 from curation.errors import CurationError, explain_mismatch
-from curation.inspect.shards import documents, dropped, printable, shorten
+from curation.inspect.shards import printable, select, shorten
 
 _PROVENANCE = ("doc", "id", "url", "source", "fetched_at", "warc_path", "warc_offset", "warc_length", "http_status",
                "mime", "charset", "payload_digest")  # fmt: skip
@@ -21,8 +21,8 @@ def why(wanted: str, out: str, options: Mapping[str, object] | None = None) -> s
     """
     found = [
         (kind, row)
-        for kind, frame in (("kept", documents(out, options=options)), ("dropped", dropped(out, options=options)))
-        for row in _matching(frame, wanted).iter_rows(named=True)
+        for kind, folder in (("kept", "documents"), ("dropped", "dropped"))
+        for row in select(out, folder, ["id", "url"], lambda f: _matching(f, wanted), options).iter_rows(named=True)
     ]
     if not found:
         raise CurationError(
@@ -61,7 +61,7 @@ def _story(kind: str, row: Mapping, out: str, options: Mapping[str, object] | No
         lines.append(f"    {printable(str(row['drop_detail'] or ''))}")
     twin = row.get("cluster_id")
     if kind == "dropped" and twin is not None and twin != row["doc"]:
-        kept = documents(out, ["doc", "id", "url"], options).filter(pl.col("doc") == pl.lit(twin, dtype=pl.UInt64))
+        kept = select(out, "documents", [], lambda f: f.filter(pl.col("doc") == pl.lit(twin, dtype=pl.UInt64)), options)
         fate = "kept" if kept.height else "it fell later itself"
         url = printable(str(kept["url"][0])) if kept.height else ""
         lines.append(f"  its twin: doc {twin} {url} ({fate})")
