@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from curation.document import COLUMNS, DROP_COLUMNS, HEAVY, empty_frame, polars_type
 from curation.errors import ContractError, CurationError, explain_mismatch
-from curation.stage import Apply, Filter, Stage
+from curation.stage import Apply, Filter, Source, Stage
 
 STAGE_ERROR = "stage_error"
 """The one reason the engine itself may give: the stage raised an exception on this very document."""
@@ -238,3 +238,25 @@ def _check_columns(stage: Stage, given: pl.DataFrame, answer: object, types: Map
             explain_mismatch(f"{subject}: other documents came back", wanted="the given rows in order", found=pairs)
         )
     return answer.select(list(types))
+
+
+def check_source(source: Source, frame: pl.DataFrame, last: int) -> int:
+    """Check a source's frame: columns, reasons, `doc` strictly increasing after `last`. Returns its last `doc`."""
+    subject = f"source {source.label!r} ({source.name}) broke its contract"
+    types = {"doc": pa.uint64(), **source.adds, "drop_reason": pa.string(), "drop_detail": pa.string()}
+    wanted = {name: polars_type(data_type) for name, data_type in types.items()}
+    if dict(frame.schema) != {name: wanted.get(name) for name in frame.columns} or len(frame.columns) != len(wanted):
+        differing = [f"{n}: {t}" for n, t in frame.schema.items() if wanted.get(n) != t]
+        missing = [f"no {n}" for n in wanted if n not in frame.columns]
+        raise ContractError(
+            explain_mismatch(
+                subject, wanted=", ".join(f"{n}: {t}" for n, t in wanted.items()), found=", ".join(differing + missing)
+            )
+        )
+    undeclared = set(frame["drop_reason"].drop_nulls().unique().to_list()) - set(source.drops)
+    if undeclared:
+        raise ContractError(explain_mismatch(subject, wanted=", ".join(source.drops), found=", ".join(undeclared)))
+    docs = frame["doc"].to_numpy()
+    if len(docs) and (int(docs[0]) <= last or bool((docs[1:] <= docs[:-1]).any())):
+        raise ContractError(explain_mismatch(subject, wanted="doc strictly increasing", found=f"doc {docs[0]} after {last}"))
+    return int(docs[-1]) if len(docs) else last

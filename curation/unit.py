@@ -27,7 +27,7 @@ from curation.parts import PARTS, PartWriter, ShardReader, coalesce_nulls, to_fr
 from curation.pipeline import ENGINE_COLUMNS, Pipeline, Segment
 from curation.plan import Unit, part_of
 from curation.records import COMMITS, Result, read_record
-from curation.run_stage import StageCount, count_drops, run_stage, with_no_drops
+from curation.run_stage import StageCount, check_source, count_drops, run_stage, with_no_drops
 from curation.sampling import sampled
 from curation.stage import Apply, GlobalStage, Input, PieceReport, Stage
 from curation.storage import Folder, WatchedInput, Written, open_location
@@ -268,8 +268,9 @@ class Worker:
     def _verdict(self, unit: Unit, reader: ShardReader) -> pl.DataFrame | None:
         if unit.verdict is None:
             return None
-        docs = [frame["doc"] for frame in reader.frames([])]
-        first, last = (docs[0][0], docs[-1][-1]) if docs else (0, 0)
+        first, last = 0, 0
+        if reader.groups:
+            first, last = reader.frame(0, [])["doc"][0], reader.frame(reader.groups - 1, [])["doc"][-1]
         with self.folder.open(f"{PARTS}/{unit.verdict.file}") as stream:
             table = pq.read_table(stream, filters=[("doc", ">=", first), ("doc", "<=", last)])
         return to_frame(table)
@@ -367,21 +368,6 @@ def _timed(items: Iterator, count: StageCount) -> Iterator:
         if item is None:
             return
         yield item
-
-
-def check_source(source: Stage, frame: pl.DataFrame, last: int) -> int:
-    """Check a source's frame: columns, reasons, `doc` strictly increasing after `last`. Returns its last `doc`."""
-    subject = f"source {source.label!r} ({source.name}) broke its contract"
-    wanted = {"doc", *source.adds, "drop_reason", "drop_detail"}
-    if set(frame.columns) != wanted:
-        raise ContractError(explain_mismatch(subject, wanted=", ".join(sorted(wanted)), found=", ".join(sorted(frame.columns))))
-    undeclared = set(frame["drop_reason"].drop_nulls().unique().to_list()) - set(source.drops)
-    if undeclared:
-        raise ContractError(explain_mismatch(subject, wanted=", ".join(source.drops), found=", ".join(undeclared)))
-    docs = frame["doc"].to_numpy()
-    if len(docs) and (int(docs[0]) <= last or bool((docs[1:] <= docs[:-1]).any())):
-        raise ContractError(explain_mismatch(subject, wanted="doc strictly increasing", found=f"doc {docs[0]} after {last}"))
-    return int(docs[-1]) if len(docs) else last
 
 
 def _reunite(kept: pl.DataFrame, fallen: Sequence[pl.DataFrame], types: Mapping[str, pa.DataType]) -> pl.DataFrame:

@@ -119,6 +119,20 @@ def test_killed_at_many_random_moments(seed: int, undisturbed, tmp_path: Path) -
     kill_at_random(undisturbed, tmp_path / "out", seed)
 
 
+def test_an_interrupt_ends_at_once_and_resumes(undisturbed, tmp_path: Path) -> None:
+    inputs, wanted = undisturbed
+    process = start(inputs, tmp_path / "out", workers=2)
+    deadline = time.monotonic() + 60
+    while len(list((tmp_path / "out/work/commits").glob("*"))) < 5 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: driver and workers get it
+    asked = time.monotonic()
+    process.communicate(timeout=30)
+    assert time.monotonic() - asked < 10 and process.returncode != 0
+    assert finish(inputs, tmp_path / "out", workers=2) == 0
+    assert snapshot(tmp_path / "out") == wanted
+
+
 def test_orphaned_workers_leave(undisturbed, tmp_path: Path) -> None:
     inputs, _ = undisturbed
     process = start(inputs, tmp_path / "out", workers=2)

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 import pytest
-from engine_stages import Length, Twins
+from engine_stages import Length, Lines, Twins
 from test_engine import make_inputs, pipeline, run
 
 from curation.errors import ContractError
@@ -136,3 +136,24 @@ def test_documents_that_passed_on_a_retry_are_counted() -> None:
     count = StageCount("b")
     run_stage(Breaker(label="b"), Retrying(), frame(), count)
     assert count.retried == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda f: f.drop("url"), "no url"),
+        (lambda f: f.with_columns(pl.lit(1).alias("more")), "more: Int32"),
+        (lambda f: f.with_columns(pl.col("doc").cast(pl.Int64)), "doc: Int64"),
+        (lambda f: f.reverse(), "doc strictly increasing"),
+        (lambda f: f.with_columns(pl.lit("unheard of").alias("drop_reason")), "wanted: bad_line"),
+    ],
+)
+def test_a_source_that_breaks_its_word_stops_the_run(change, said: str, tmp_path: Path) -> None:
+    @dataclass(frozen=True)
+    class Broken(Lines):
+        def read(self, piece, open_input):
+            for item in super().read(piece, open_input):
+                yield change(item) if isinstance(item, pl.DataFrame) else item
+
+    with pytest.raises(ContractError, match=said):
+        run(pipeline(source=Broken()), make_inputs(tmp_path), tmp_path / "out")

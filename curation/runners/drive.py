@@ -36,10 +36,11 @@ POLL_SECONDS = 1.0
 
 
 class Executor(Protocol):
-    """Runs units somewhere. `execute` yields commit records in the order in which units finish."""
+    """Runs units somewhere. `execute` yields commit records in the order in which units finish. `close(abandon=True)`
+    ends units under way at once: they leave nothing that a resume would trust."""
 
     def execute(self, units: Sequence[Unit], earlier: Mapping[str, Sequence[str]]) -> Iterator[dict]: ...
-    def close(self) -> None: ...
+    def close(self, abandon: bool = False) -> None: ...
 
 
 MakeExecutor = Callable[[Pipeline, Folder, Mapping[str, object]], Executor]
@@ -121,14 +122,15 @@ def run_pipeline(
     result = RunResult(folder, None)
     show = progress or LineProgress()
     executor = make_executor(pipeline, folder, dict(storage_options or {}))
+    finished = False
     try:
         for wave in plan.waves():
-            done = _run_wave(wave, plan, folder, executor, slice_, show, result)
-            if not done:
+            if not _run_wave(wave, plan, folder, executor, slice_, show, result):
                 result.finished = False
                 return result
+        finished = True
     finally:
-        executor.close()
+        executor.close(abandon=not finished)
         show.close()
     result.census = census.take_census(pipeline, inputs, plan.final)
     if slice_ is None or slice_.number == 1:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import multiprocessing.process
 import os
 import signal
 import threading
@@ -43,6 +44,7 @@ class LocalExecutor:
         self.workers = workers or available_cores()
         self._pipeline, self._folder, self._options = pipeline, folder, dict(input_options)
         self._pool: ProcessPoolExecutor | None = None
+        self._workers: list[multiprocessing.process.BaseProcess] = []
         if not folder.is_shared and self.workers > 1:
             raise CurationError(
                 f"{folder.url} lives in this process only, so {self.workers} workers cannot share it\n"
@@ -56,11 +58,15 @@ class LocalExecutor:
         elif units:
             yield from self._pooled(list(units), earlier)
 
-    def close(self) -> None:
-        """End the workers; units under way are abandoned (they leave nothing that a resume would trust)."""
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
-            self._pool = None
+    def close(self, abandon: bool = False) -> None:
+        """End the workers. With `abandon`, at once: an interrupt or a broken contract must not wait for long units."""
+        if self._pool is None:
+            return
+        if abandon:
+            for worker in self._workers:
+                worker.terminate()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool = None
 
     def _here(self, units: Sequence[Unit], earlier: Mapping[str, Sequence[str]]) -> Iterator[dict]:
         worker = Worker(self._pipeline, self._folder, self._options)
@@ -96,11 +102,13 @@ class LocalExecutor:
 
     def _one_pool(self, units: list[Unit], earlier: Mapping[str, Sequence[str]]) -> Iterator[dict]:
         pool = self._started()
+        others = set(multiprocessing.active_children()) - set(self._workers)
         queue = iter(units)
         running: set[Future] = set()
         while True:
             while len(running) < self.workers * AHEAD and (unit := next(queue, None)) is not None:
                 running.add(pool.submit(_run_unit, unit, earlier.get(unit.name, ())))
+            self._workers = [p for p in multiprocessing.active_children() if p not in others]
             if not running:
                 return
             done, running = wait(running, return_when=FIRST_COMPLETED)
