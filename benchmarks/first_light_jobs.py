@@ -124,6 +124,7 @@ def pipeline_of(extractor: str, work: Path, shard_mb: float = 128):
 
 
 def run_curation(extractor: str, work: Path, size: str, workers: int = 1, shard_mb: float = 128) -> dict:
+    from curation.inspect.shards import documents
     from curation.runners.drive import run_pipeline
     from curation.runners.local import LocalExecutor
 
@@ -136,7 +137,8 @@ def run_curation(extractor: str, work: Path, size: str, workers: int = 1, shard_
         lambda p, f, o: LocalExecutor(p, f, o, workers=workers),
     )
     assert result.census is not None
-    return {"kept": result.census["output"]["documents"], "stages": result.census["stages"]}
+    kept = documents(str(out), ["url"])["url"].to_list()
+    return {"kept": len(kept), "urls": kept, "stages": result.census["stages"]}
 
 
 def our_pages(work: Path, size: str):
@@ -241,8 +243,8 @@ def run_datatrove(extractor: str, work: Path, size: str) -> dict:
     executor.run()
     import pyarrow.parquet as pq
 
-    kept = sum(pq.ParquetFile(p).metadata.num_rows for p in (out / "documents").glob("*.parquet"))
-    return {"kept": kept}
+    kept = [m["url"] for p in (out / "documents").glob("*.parquet") for m in pq.read_table(p)["metadata"].to_pylist()]
+    return {"kept": len(kept), "urls": kept}
 
 
 def prepare(work: Path) -> dict:
@@ -252,17 +254,20 @@ def prepare(work: Path) -> dict:
     from warcio.archiveiterator import ArchiveIterator
 
     pages = {page for frame in our_pages(work, "full") for page in frame["html"]}
+    lost: list[str] = []
     with (work / "full.warc.gz").open("rb") as stream:
         for record in ArchiveIterator(stream):
             found = process_record(record)
-            if found:
+            if found is None:
+                lost.append(record.rec_headers.get("WARC-Target-URI"))
+            else:
                 pages.add(found["text"].encode("utf-8", "replace"))
     texts = {
         key_of(page): extract(page.decode(), favor_precision=True, include_comments=False, deduplicate=False) or ""
         for page in sorted(pages)
     }
     (work / "texts.pickle").write_bytes(pickle.dumps(texts))
-    return {"pages": len(pages)}
+    return {"pages": len(pages), "lost": lost}
 
 
 def main() -> None:

@@ -276,21 +276,21 @@ class Worker:
         return to_frame(table)
 
     def _known(self, unit: Unit, segment: Segment) -> dict[str, pl.DataFrame]:
-        """Columns that an earlier commit of this shard already holds for a stage, by label."""
-        found: dict[str, pl.DataFrame] = {}
-        wanted = dict(unit.reuse_keys)
+        """Columns that earlier commits of this shard already hold for a stage, by label: of all of them together, so that
+        a document measured once is never measured again."""
+        found: dict[str, list[pl.DataFrame]] = {}
+        stages = {stage.label: stage for stage in segment.stages}
         for name in self._earlier:
             try:
                 record = read_record(self.folder, name)
             except (StorageError, FileNotFoundError):
                 continue
-            for label, key in list(wanted.items()):
-                if key not in record.get("reuse_keys", {}).values():
-                    continue
-                stage = next(s for s in segment.stages if s.label == label)
-                found[label] = self._take(record, stage)
-                del wanted[label]
-        return {label: frame for label, frame in found.items() if frame.height}
+            theirs = set(record.get("reuse_keys", {}).values())
+            for label, key in unit.reuse_keys.items():
+                if key in theirs:
+                    found.setdefault(label, []).append(self._take(record, stages[label]))
+        known = {label: pl.concat(frames).unique("doc", keep="any") for label, frames in found.items()}
+        return {label: frame for label, frame in known.items() if frame.height}
 
     def _take(self, record: Mapping, stage: Stage) -> pl.DataFrame:
         """`doc` and a stage's columns from an earlier part, for the rows that have them."""

@@ -167,6 +167,17 @@ class Doubled(Scaled):
         return batch.select("doc", (pl.col("stat_scaled") * 2).alias("stat_doubled"))
 
 
+def test_a_document_measured_once_is_never_measured_again(tmp_path: Path) -> None:
+    """Not even when the last run had dropped it earlier: columns are taken over from all earlier runs together."""
+    inputs = make_inputs(tmp_path)
+    log = tmp_path / "log"
+    measured = []
+    for least in (3, 9, 4, 3, 6):
+        run(pipeline(Length(least=least), Score(), Length2(least=2, log=str(log))), inputs, tmp_path / "out")
+        measured.append(sum(map(int, log.read_text().split())))
+    assert len(set(measured)) == 1
+
+
 class Length2(Length):
     """The same under another column, since a column is added once."""
 

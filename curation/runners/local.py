@@ -17,6 +17,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 
+import pyarrow as pa
+
 from curation.errors import CurationError, RunStopped
 from curation.fingerprint import library_versions
 from curation.pipeline import Pipeline
@@ -117,6 +119,8 @@ class LocalExecutor:
 
     def _started(self) -> ProcessPoolExecutor:
         if self._pool is None:
+            # A worker is one core's worth of work: Polars reads this when a worker imports it.
+            os.environ.setdefault("POLARS_MAX_THREADS", "1")
             # spawn: the driver has threads (Polars, Arrow), and forking those is undefined behaviour.
             self._pool = ProcessPoolExecutor(
                 self.workers,
@@ -146,6 +150,7 @@ _refusal = ""
 
 def _start_worker(value: object, folder: Folder, options: Mapping[str, object], parent: int, versions: dict) -> None:
     global _worker, _refusal
+    pa.set_cpu_count(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides; a unit that is nearly done may end
     threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
     pipeline = from_value(value, allow_code=True)
