@@ -163,10 +163,10 @@ def report(pages, cost, runs, facts, extra, memory, memory_t, where, lost) -> No
         "",
         "## The same documents",
         "",
-        f"With the same texts looked up, datatrove keeps {len(other)} documents and we keep {len(mine)}: {len(other - mine)} are "
-        f"kept by datatrove only, {len(mine - other)} by us only. datatrove's reader returns nothing, without a count, for "
-        f"{len(lost)} of the {pages} records (pages whose charset its detector does not find); {len((mine - other) & set(lost))} "
-        f"of our {len(mine - other)} are among them.",
+        f"With the same texts looked up, datatrove keeps {len(other)} documents and we keep {len(mine)}: {len(other - mine)} "
+        f"are kept by datatrove only, {len(mine - other)} by us only. datatrove's reader returns nothing, without a count, for "
+        f"{len(lost)} of the {pages} records (pages whose charset its detector does not find); "
+        f"{len((mine - other) & set(lost))} of our {len(mine - other)} are among them.",
         "",
         "## Where the time goes",
         "",
