@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from curation.stage import Sink
 
-ROW_GROUP_BYTES = 128 << 20
+ROW_GROUP_BYTES = 32 << 20
 """A row group is closed early when its Arrow buffers reach this size, so that a reader's memory stays bounded."""
 
 
