@@ -171,6 +171,25 @@ def test_run_by_name_and_by_frozen_yaml(crawl: Path, corpus: Path, tmp_path: Pat
     assert all(line.split()[-5] == "0" for line in report.splitlines()[1:9] if line.startswith(("warc", "exact", "parquet")))
 
 
+def test_slices_at_the_same_time(crawl: Path, tmp_path: Path) -> None:
+    """Three drivers share a folder, wait for one another between segments, and leave what one run leaves."""
+    root = Path(__file__).resolve().parent.parent
+    common = ["run", "demo", "--input", str(crawl), "--workers", "1", "--set", "warc.shard_mb=0.02", "--log-level", "error"]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "curation.cli", *common, "--out", str(tmp_path / "sliced"), "--slice", f"{i}/3"],
+            cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for i in (1, 2, 3)
+    ]  # fmt: skip
+    for process in processes:
+        out, error = process.communicate(timeout=240)
+        assert process.returncode == 0, error
+        assert "kept " in out
+    invoke(*common, "--out", str(tmp_path / "whole"))
+    assert outputs(tmp_path / "sliced") == outputs(tmp_path / "whole")
+
+
 def test_a_list_of_inputs_with_a_root(crawl: Path, corpus: Path, tmp_path: Path) -> None:
     import gzip
 
