@@ -47,7 +47,7 @@ def load_recipe(recipe: str, *, allow_code: bool = False) -> Pipeline:
     path = Path(recipe)
     if path.suffix in (".yaml", ".yml"):
         _need_file(path)
-        return from_yaml(path.read_text(encoding="utf-8"), allow_code=allow_code)
+        return _beside(path, from_yaml(path.read_text(encoding="utf-8"), allow_code=allow_code))
     if path.suffix != ".py":
         path = recipe_folder() / f"{recipe}.py"
         if not path.is_file():
@@ -64,7 +64,24 @@ def load_recipe(recipe: str, *, allow_code: bool = False) -> Pipeline:
     pipeline = getattr(_load_file(path), "PIPELINE", None)
     if not isinstance(pipeline, Pipeline):
         raise RecipeError(explain_mismatch(f"{path}", wanted="a value PIPELINE = Pipeline(...)", found=repr(pipeline)))
-    return pipeline
+    return _beside(path, pipeline)
+
+
+def _beside(path: Path, pipeline: Pipeline) -> Pipeline:
+    """The pipeline with relative files and folders of its stages found beside the recipe, where they lie there."""
+
+    def placed(stage: Stage) -> Any:
+        found = {}
+        for name in stage.path_fields:
+            value = getattr(stage, name)
+            if isinstance(value, str) and not value.startswith("package:") and not Path(value).is_absolute():
+                place = path.resolve().parent / value
+                if place.exists():
+                    found[name] = str(place)
+        return dataclasses.replace(stage, **found) if found else stage
+
+    stages = tuple(placed(stage) for stage in pipeline.stages)
+    return dataclasses.replace(pipeline, source=placed(pipeline.source), stages=stages, sink=placed(pipeline.sink))
 
 
 def _need_file(path: Path) -> None:

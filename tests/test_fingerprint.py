@@ -65,3 +65,15 @@ def test_mount_paths_and_other_inputs_do_not_change_a_shards_fingerprint() -> No
     assert len(reading(here)) > 10
     same = [a == b for a, b in zip(reading(here), reading(changed), strict=True)]
     assert any(same) and not all(same)
+
+
+def test_lists_are_found_beside_the_recipe(tmp_path: Path, monkeypatch) -> None:
+    from curation.recipe import to_yaml, with_settings
+
+    make_lists(tmp_path / "recipes/blocked")
+    plain = load_recipe("demo")
+    (tmp_path / "recipes/mine.yaml").write_text(to_yaml(with_settings(plain, ["url.lists=blocked"])))
+    monkeypatch.chdir(tmp_path)
+    found = load_recipe("recipes/mine.yaml").stage("url")
+    assert isinstance(found, Url) and len(found.files) == 2
+    assert stage_fingerprint(found) == stage_fingerprint(Url(lists=str(tmp_path / "recipes/blocked")))
