@@ -31,7 +31,7 @@ def explain(pipeline: Pipeline) -> str:
                 lines.append(f"    drops  {', '.join(stage.drops)}")
             for model in stage.models:
                 lines.append(f"    model  {model.name} sha256 {model.sha256[:12]}")
-            lines.append(f"    print  {stage_fingerprint(stage)[:12]}")
+            lines.append(f"    fingerprint {stage_fingerprint(stage)[:12]}")
     lines.append(f"sink: {pipeline.sink.name}, shards of {pipeline.sink.target_mb:g} MB of text")
     return "\n".join(lines)
 
