@@ -71,11 +71,6 @@ def doc_number(input_number: int, position: int) -> int:
     return input_number << POSITION_BITS | position
 
 
-def split_doc(doc: int) -> tuple[int, int]:
-    """Input number and position of a `doc`."""
-    return doc >> POSITION_BITS, doc & ((1 << POSITION_BITS) - 1)
-
-
 def content_id(text: str) -> bytes:
     """Identity of a text: blake2b with 16 bytes of digest over the UTF-8 bytes of its NFC form."""
     if not text.isascii() and not unicodedata.is_normalized("NFC", text):

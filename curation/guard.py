@@ -117,11 +117,6 @@ class Guard:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @property
-    def child_pid(self) -> int | None:
-        """Process number of the child; None while there is none."""
-        return None if self._child is None else self._child.pid
-
     def close(self) -> None:
         """End the child and free the shared files. Safe to call twice."""
         self._stop(kill=True)

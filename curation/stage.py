@@ -11,7 +11,6 @@ What `apply` returns: `doc` unchanged, row for row, plus the columns it `adds` o
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -20,6 +19,8 @@ from typing import BinaryIO, ClassVar
 
 import polars as pl
 import pyarrow as pa
+
+from curation.errors import RecipeError, explain_mismatch
 
 Apply = Callable[[pl.DataFrame], pl.DataFrame]
 
@@ -253,10 +254,18 @@ class Source(Stage):
 
 @dataclass(frozen=True)
 class Sink(Stage):
-    """Where documents go. `target_mb` (10**6 bytes of text) closes a shard; `dropped_text` says which tombstones
-    keep their text."""
+    """Where documents go. `target_mb` (10**6 bytes of text) closes a shard. `dropped_text` says which tombstones keep
+    their text: `none`, `sample:N` (N per reason and shard, chosen by a hash of `doc`) or `all`."""
 
     target_mb: float = 512.0
+    dropped_text: str = "sample:100"
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"none|all|sample:\d+", str(self.dropped_text)):
+            wanted = "none, all or sample:N"
+            raise RecipeError(explain_mismatch(f"{self.name}: dropped_text", wanted=wanted, found=self.dropped_text))
+        if not self.target_mb > 0:
+            raise RecipeError(explain_mismatch(f"{self.name}: target_mb", wanted="more than 0", found=self.target_mb))
 
     def write(self, tables: Iterable[pa.Table], destination: BinaryIO, metadata: Mapping[str, str]) -> None:
         """Write one shard to `destination`; `metadata` becomes the file's own metadata."""
@@ -266,8 +275,3 @@ class Sink(Stage):
 def frozen_fields(stage: Stage) -> dict[str, object]:
     """Every field of a stage but its label, in order: its configuration."""
     return {f.name: getattr(stage, f.name) for f in fields(stage) if f.name != "label"}
-
-
-def module_of(stage: Stage):
-    """The module a stage's class lives in."""
-    return importlib.import_module(type(stage).__module__)

@@ -103,11 +103,10 @@ class ShardMaker:
 
     def _tombstones_with_text(self, unit: Unit) -> pl.Series | None:
         """`doc` of the tombstones that keep their text; None when all do."""
-        policy = getattr(self.pipeline.sink, "dropped_text", "none")
+        policy = self.pipeline.sink.dropped_text
         if policy == "all":
             return None
-        kind, _, number = str(policy).partition(":")
-        wanted = int(number) if kind == "sample" else 0
+        wanted = int(policy.partition(":")[2] or 0)
         if not wanted:
             return pl.Series("doc", [], dtype=pl.UInt64)
         gone = pl.concat(

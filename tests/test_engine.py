@@ -306,3 +306,19 @@ def test_a_damaged_record_is_done_again(tmp_path: Path) -> None:
     result = run(recipe, inputs, tmp_path / "out")
     assert result.waves[0].ran == 2
     assert snapshot(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize(("policy", "texts"), [("none", 0), ("sample:3", 3), ("all", None)])
+def test_which_tombstones_keep_their_text(policy: str, texts: int | None, tmp_path: Path) -> None:
+    inputs = make_inputs(tmp_path)
+    recipe = Pipeline("engine", Lines(10**6), (Length(least=6),), Parquet(dropped_text=policy))
+    run(recipe, inputs, tmp_path / "out")
+    gone = pl.read_parquet(tmp_path / "out/dropped/*.parquet").filter(pl.col("drop_reason") == "too_short")
+    assert gone.height > 10
+    assert gone["text"].count() == (gone.height if texts is None else texts)
+
+
+def test_a_sink_refuses_senseless_settings() -> None:
+    for settings in ({"dropped_text": "sample:many"}, {"dropped_text": "some"}, {"target_mb": 0}):
+        with pytest.raises(RecipeError, match="wanted"):
+            Parquet(**settings)

@@ -19,7 +19,7 @@ import polars as pl
 import pyarrow as pa
 
 from curation.document import COLUMNS, content_id, storable
-from curation.guard import Guard, Outcome
+from curation.guard import REASONS, Guard, Outcome
 from curation.stage import Apply, Resources, Stage
 
 PageFields = tuple[bytes | None, str | None, bytes | None]
@@ -69,7 +69,7 @@ class GuardedExtractor(Stage):
 
     @property
     def drops(self) -> tuple[str, ...]:
-        return ("empty_text", "extractor_error", "timeout", "memory", "crashed")
+        return ("empty_text", *REASONS)
 
     @property
     def resources(self) -> Resources:

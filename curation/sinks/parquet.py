@@ -29,7 +29,6 @@ class Parquet(Sink):
 
     row_group_rows: int = 8192
     level: int = 3
-    dropped_text: str = "sample:100"
 
     libraries: ClassVar[tuple[str, ...]] = ("pyarrow",)
 

@@ -58,11 +58,6 @@ class Account:
             start = self.broken.pop()[0]
         self.broken.append((start, end, why))
 
-    @property
-    def broken_bytes(self) -> int:
-        """Bytes in broken ranges."""
-        return sum(end - start for start, end, _ in self.broken)
-
 
 @dataclass(frozen=True)
 class Wanted:
