@@ -17,12 +17,13 @@ from curation.errors import RecipeError, explain_mismatch
 MOST_PARTITIONS = 1 << 16
 
 
-def check_scope(stage: str, scope: Sequence[str], partitions: int) -> None:
-    """Raise RecipeError unless `scope` names light columns, each once, and there are 1 to 65,536 partitions."""
+def check_scope(stage: str, scope: Sequence[str], partitions: int, name: str = "scope") -> None:
+    """Raise RecipeError unless the field `name`, whose value is `scope`, names light columns, each once, and there are 1 to
+    65,536 partitions."""
     refused = [c for c in scope if c in HEAVY or c in ("doc", "content_id")]
     if isinstance(scope, str) or refused or len(set(scope)) != len(scope):
         wanted = 'light columns, each once, such as ("source",)'
-        raise RecipeError(explain_mismatch(f"dedup/{stage}: scope", wanted=wanted, found=repr(scope)))
+        raise RecipeError(explain_mismatch(f"dedup/{stage}: {name}", wanted=wanted, found=repr(scope)))
     if not 1 <= partitions <= MOST_PARTITIONS:
         wanted = f"1 to {MOST_PARTITIONS}"
         raise RecipeError(explain_mismatch(f"dedup/{stage}: partitions", wanted=wanted, found=partitions))
@@ -39,7 +40,7 @@ def scope_keys(rows: pl.DataFrame, scope: Sequence[str]) -> np.ndarray:
         return np.zeros(rows.height, np.uint64)
     values = rows.select(scope_values(scope)).to_series()
     known = {value: _digest(value) for value in values.unique()}
-    return np.array([known[value] for value in values], np.uint64)
+    return values.replace_strict(known, return_dtype=pl.UInt64).to_numpy()
 
 
 def _digest(value: str) -> int:
