@@ -32,10 +32,11 @@ from curation.filters.by_language import (
 )
 from curation.filters.rules import Rule, decide_by, flag_rule, share_rule
 from curation.stage import Filter
-from curation.text.buffers import point_at, space_size
+from curation.text.buffers import point_at
 from curation.text.compiled import kernel, leaf
 from curation.text.punctuation import TERMINAL_PUNCTUATION
 from curation.text.repeats import code_points, new_tables, repeated_segments
+from curation.text.segments import is_blank
 from curation.text.words import Words
 
 STOP_CHARACTERS: Mapping[str, frozenset[str]] = {"datatrove": TERMINAL_PUNCTUATION, "fineweb_v1": frozenset(".'\"!?")}
@@ -53,17 +54,6 @@ def _is_stop(name: str) -> np.ndarray:
 
 
 @leaf
-def _is_blank(data, start, end):
-    """Whether data[start:end] is white space."""
-    while start < end:
-        size = space_size(data, start, end)
-        if size == 0:
-            return False
-        start += size
-    return True
-
-
-@leaf
 def _measure_text(words, text, is_stop, short, tables, counts):
     data, start, end = words.data, words.text_start[text], words.text_start[text + 1]
     n, line, newlines = 0, start, 0
@@ -71,7 +61,7 @@ def _measure_text(words, text, is_stop, short, tables, counts):
         if at < end and data[at] != 10:
             continue
         newlines += at < end
-        if not _is_blank(data, line, at):
+        if not is_blank(data, line, at):
             tables.starts[n], tables.stops[n] = line, at
             last = at - 1
             while (data[last] & 0xC0) == 0x80:
