@@ -10,36 +10,25 @@ Source: Raffel et al., Exploring the Limits of Transfer Learning (T5), arXiv:191
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from curation.errors import RecipeError, explain_mismatch
-from curation.stage import Stage
-from curation.text.buffers import point_at, sequence_size, space_size, strings, utf8
-from curation.text.chunk_book import AFTER_GAP, ALL_PUNCTUATION, ENDS_SENTENCE
-from curation.text.compiled import kernel, leaf
-from curation.text.line_breaks import break_size
-from curation.text.tables import Flag, flags_of
+from curation.modifiers.boilerplate_phrases import POLICY_PHRASES
+from curation.modifiers.c4_lines import CURLY, LOREM, Settings, assemble, count_sentences, judge, lines_of, sentences_of
+from curation.modifiers.rewriting import Modifier, count_columns, count_types
+from curation.options import check_whole
+from curation.stage import Apply
+from curation.text.buffers import strings, utf8
+from curation.text.tables import flags_of
 from curation.text.words import Segmenter, segmenter
 
-DIGIT = np.uint32(Flag.DIGIT)
-
-PHRASES = (
-    "lorem ipsum",
-    "javascript",
-    "terms of use",
-    "privacy policy",
-    "cookie policy",
-    "uses cookies",
-    "use of cookies",
-    "use cookies",
-)
+PHRASES = ("lorem ipsum", "javascript", *POLICY_PHRASES)
 """The filler, the script, then the policies: a line that names one is judged by the rule of that name."""
 
 _COUNTS = ("lines", "kept_lines", "long_word_lines", "unfinished_lines", "short_lines", "javascript_lines", "policy_lines")
@@ -52,7 +41,7 @@ def _packed_phrases() -> tuple[np.ndarray, np.ndarray]:
 
 
 @dataclass(frozen=True)
-class C4(Stage):
+class C4(Modifier):
     """Keeps the lines of a document that pass, and drops the document for filler, code, or too little prose.
 
     A line goes when a word between blanks is longer than `max_word_length` code points, when it does not end in one of
@@ -82,31 +71,17 @@ class C4(Stage):
     by_sentence: bool = False
     tokenizer: str = "eng_Latn"
 
+    counts: ClassVar[Mapping[str, pa.DataType]] = count_types("c4", _ADDED)
+
     def __post_init__(self) -> None:
-        for name in ("min_sentences", "min_words_per_line", "max_word_length"):
-            value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
-                wanted = "a whole number of 0 or more, or None for no rule"
-                raise RecipeError(explain_mismatch(f"modifiers/c4: {name}", wanted=wanted, found=repr(value)))
+        check_whole(self, "min_sentences", "min_words_per_line", "max_word_length", optional=True)
         segmenter(self.tokenizer)
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return ("text",)
-
-    @property
-    def rewrites(self) -> tuple[str, ...]:
-        return ("text",)
-
-    @property
-    def adds(self) -> Mapping[str, pa.DataType]:
-        return {f"stat_c4_{name}": pa.int32() for name in _ADDED}
 
     @property
     def drops(self) -> tuple[str, ...]:
         return ("lorem_ipsum", "curly_bracket", "too_few_sentences")
 
-    def bind(self, models: Mapping[str, Path]) -> Callable[[pl.DataFrame], pl.DataFrame]:
+    def bind(self, models: Mapping[str, Path]) -> Apply:
         split, flags, phrases = segmenter(self.tokenizer), flags_of("spacy_en"), _packed_phrases()
 
         def apply(batch: pl.DataFrame) -> pl.DataFrame:
@@ -150,7 +125,7 @@ class C4(Stage):
         counts[:, 8] = sentences
         few = (ended == 0) & (sentences < (0 if self.min_sentences is None else self.min_sentences))
         new = strings(*assemble(data, text_start, out, out_lines, first_line, (ended > 0) | few))
-        answer = pl.DataFrame([new.alias("text"), *(pl.Series(f"stat_c4_{n}", counts[:, i]) for i, n in enumerate(_ADDED))])
+        answer = pl.DataFrame([new.alias("text"), *count_columns(list(self.adds), counts)])
         return answer.hstack(self._verdict(ended, ended_line, few, sentences))
 
     def _verdict(self, ended: np.ndarray, ended_line: np.ndarray, few: np.ndarray, sentences: np.ndarray) -> pl.DataFrame:
