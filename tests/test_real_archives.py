@@ -8,6 +8,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -24,8 +26,16 @@ from curation.runners.local import LocalExecutor
 FOLDERS = ("warc-commoncrawl", "warc-general", "warc-edge")
 
 
-def curate(inputs: list[str], out: Path, workers: int, recipe: str = "common_crawl_english_fast", *settings: str):
+def curate(
+    inputs: list[str],
+    out: Path,
+    workers: int,
+    recipe: str = "common_crawl_english_fast",
+    *settings: str,
+    without: Collection[str] = (),
+):
     pipeline = with_settings(load_recipe(recipe), settings)
+    pipeline = replace(pipeline, stages=tuple(stage for stage in pipeline.stages if stage.label not in without))
     return run_pipeline(pipeline, inputs, str(out), lambda p, f, o: LocalExecutor(p, f, o, workers=workers))
 
 
@@ -41,6 +51,8 @@ def test_all_archives_together(data_folder: Path, tmp_path: Path) -> None:
         assert entry["accounted"] == entry["bytes"], entry["path"]
     assert census["input"]["records"]["response"] == census["stages"][0]["in"] > 1500
     assert census["output"]["documents"] > 30
+    fewer_rules = curate(inputs, tmp_path / "fewer_rules", 1, without=("gopher_repetition", "gopher_quality", "c4")).census
+    assert fewer_rules is not None and fewer_rules["output"]["documents"] > 50
 
     columns = ["doc", "id", "url", "text", "cluster_id", "charset", "warc_offset"]
     wanted = documents(str(tmp_path / "one"), columns)
