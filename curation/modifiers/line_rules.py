@@ -137,7 +137,8 @@ class LineRules(Modifier):
         after, touched = before.clone(), np.flatnonzero(counts.any(axis=1))  # the others are stripped at most
         after.scatter(touched, made.gather(touched).str.count_matches(_DCLM_WORD).cast(pl.Int32))
         columns = [pl.Series(kind, counts[:, i].copy()) for i, kind in enumerate(KINDS)]
-        return pl.DataFrame([made, *columns, before.alias("words"), (before - after).alias("removed_words")])
+        removed = (before - after).clip(lower_bound=0)  # stripping a line may make a chunk begin with a letter
+        return pl.DataFrame([made, *columns, before.alias("words"), removed.alias("removed_words")])
 
     def _suspects(self, texts: pl.Series) -> pl.DataFrame:
         """`row` and `numbers` of the lines that a rule may fire on. The first line, and the last, which
