@@ -116,7 +116,7 @@ class Minhash(GlobalStage):
         _ = self.family  # raises on a senseless one
         check_policy("dedup/minhash: keep", self.keep)
         for name in ("scope", "share_of"):
-            check_scope("minhash", getattr(self, name), 1, name)
+            check_scope(self, name)
         if self.short_documents not in _SHORT:
             raise _wrong("short_documents", " or ".join(_SHORT), self.short_documents)
         if self.min_jaccard is not None and not -1 <= self.min_jaccard <= 1:
