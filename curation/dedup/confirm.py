@@ -41,8 +41,8 @@ COMPARISONS = 64
 WHOLE = 1 << 32
 """Cut-off of a set that holds all shingles of its document: above every hash."""
 
-SHINGLE_BYTES = 8
-ROW_BYTES = 200
+SHINGLE_BYTES = 9
+ROW_BYTES = 280
 """Bytes a shingle and a document take at the peak of `match`, the partition itself included (measured, with headroom)."""
 
 _FIXED = {"doc": pl.UInt64(), "partition": pl.UInt32(), "cluster_id": pl.UInt64()}
@@ -72,9 +72,9 @@ class Confirm(GlobalStage):
     `most_shingles` (64 or more): of a document with more different shingles the so many of least hash are kept, 4 bytes
     each; it is compared with others over the range of hashes that both have in full, at least so many of their union.
     The similarity is then an estimate (the detail says "sampled") without bias and with a standard deviation of at most
-    sqrt(J * (1 - J) / most_shingles), 0.007 at J = 0.7. `memory_gb` (GiB): what one match may take, 8 bytes a shingle and
-    200 a document; a partition that would take more stops the run before it is matched. A cluster is never cut, so that
-    is its bound too: 859,092 documents of 1,000 words need 6.6 GiB. `partitions`: what the clusters are spread over.
+    sqrt(J * (1 - J) / most_shingles), 0.007 at J = 0.7. `memory_gb` (GiB): what one match may take, 9 bytes a shingle and
+    280 a document; a partition that would take more stops the run before it is matched. A cluster is never cut, so that
+    is its bound too: 859,092 documents of 1,000 words need 7.4 GiB. `partitions`: what the clusters are spread over.
 
     Rewrites `cluster_id` and `cluster_size` for clusters that fell apart. Work: 64 comparisons a member; what is then
     still refused stays. Documents dropped since dedup/minhash: a cluster that lost its survivor gets its best living

@@ -259,6 +259,15 @@ def test_the_estimate_over_samples_has_no_bias(second: float) -> None:
     assert 0.5 * deviation < np.std(errors) < 1.1 * deviation
 
 
+def test_samples_are_compared_below_the_lesser_cutoff() -> None:
+    drawn = np.random.default_rng(3)
+    for _ in range(100):
+        sets = tuple(drawn.choice(400, size=drawn.integers(80, 300), replace=False).astype(np.uint32) for _ in range(2))
+        cutoff = min(sorted(values.tolist())[64] for values in sets)
+        one, other = ({v for v in values.tolist() if v < cutoff} for values in sets)
+        assert sampled_jaccard(sets, 64) == len(one & other) / len(one | other)
+
+
 def test_a_set_is_complete_below_its_cutoff() -> None:
     drawn = np.random.default_rng(2)
     sets = [drawn.integers(0, 1 << 32, size=size, dtype=np.uint32) for size in (0, 1, 99, 100, 101, 5000)]
