@@ -17,11 +17,14 @@ FILE = "census.json"
 _NOTHING = {"seconds": 0.0, "reused": 0, "retried": 0}
 
 
-def take_census(pipeline: Pipeline, inputs: Inputs, records: Mapping[str, Mapping]) -> dict:
+def take_census(
+    pipeline: Pipeline, inputs: Inputs, records: Mapping[str, Mapping], reports: Mapping[str, Mapping] | None = None
+) -> dict:
     """The census of a finished run as a plain value (the content of census.json).
 
     Bytes of documents are UTF-8 bytes of text; bytes of inputs are file bytes. Raises RunStopped when it does not add
-    up: rows, bytes of an input, or the sink against the last stage.
+    up: rows, bytes of an input, or the sink against the last stage. `reports`: what global stages tell of the whole, by
+    label.
     """
     reading = [r for name, r in sorted(records.items()) if "-read-" in name]
     sinks = [r for name, r in sorted(records.items()) if name.startswith("sink-")]
@@ -37,6 +40,7 @@ def take_census(pipeline: Pipeline, inputs: Inputs, records: Mapping[str, Mappin
             "dropped": sum(r["dropped"]["rows"] for r in sinks),
             "shards": len(sinks),
         },
+        "reports": {label: dict(report) for label, report in (reports or {}).items() if report},
     }
     _check(census)
     return census

@@ -4,6 +4,7 @@
     ├── RecipeError        a recipe, a stage name, an option or a column that does not fit
     ├── InputError         an input that cannot be listed, opened or read
     ├── StorageError       the output folder refused a write, or holds something it should not
+    │   └── DamagedPart    a data file is not what its unit wrote; the unit is done again
     ├── ContractError      a stage broke its declared word; never retried
     ├── ModelError         a model file is missing or is not the one its card names
     ├── GuardError         a guard's child cannot be started (guard.py); infrastructure, not a document's fault
@@ -30,6 +31,17 @@ class InputError(CurationError):
 
 class StorageError(CurationError):
     """The output folder refused a write, or holds something it should not."""
+
+
+class DamagedPart(StorageError):
+    """A data file under work/parts cannot be read as it was written. `file` is its name, `where` what was found damaged."""
+
+    def __init__(self, file: str, where: str) -> None:
+        super().__init__(file, where)
+        self.file, self.where = file, where
+
+    def __str__(self) -> str:
+        return f"{self.file} is damaged ({self.where})\n  try:    the same command: the unit that wrote it is done again"
 
 
 class ContractError(CurationError):

@@ -14,9 +14,9 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from curation.stage import ROOMS, Filter, Stage, frozen_fields
+from curation.stage import ROOMS, Filter, GlobalStage, Stage, frozen_fields
 
-ENGINE_VERSION = 1
+ENGINE_VERSION = 2
 """Raised when the engine itself changes what ends in a part: every unit is then computed anew."""
 
 _DIGESTED = (*(f"curation.{room}" for room in (*ROOMS, "text", "guard")), "classifiers")
@@ -43,6 +43,15 @@ def columns_fingerprint(stage: Stage) -> str:
     if isinstance(stage, Filter):
         fields = {name: value for name, value in fields.items() if name in stage.measure_fields}
     return digest([_identity(stage), _plain(fields)])
+
+
+def step_fingerprints(stage: GlobalStage) -> tuple[str, str, str]:
+    """Digests of everything that decides what a global stage's sketches, matches and later steps hold."""
+    fields = _fields(stage)
+    sketching = fields if stage.sketch_fields is None else {name: fields[name] for name in stage.sketch_fields}
+    matching = fields if stage.match_fields is None else {**sketching, **{name: fields[name] for name in stage.match_fields}}
+    sketch, match, settle = (digest([_identity(stage), _plain(part)]) for part in (sketching, matching, fields))
+    return sketch, match, settle
 
 
 def _identity(stage: Stage) -> dict[str, object]:

@@ -7,7 +7,7 @@ groups, so reading them together is a zip, and one row group is one batch: what 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import BinaryIO
 
 import polars as pl
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curation.document import DROP_COLUMNS, polars_type
-from curation.errors import StorageError
+from curation.errors import DamagedPart, StorageError
 from curation.plan import PartRef
 from curation.storage import Folder
 
@@ -39,6 +39,17 @@ def to_frame(table: pa.Table) -> pl.DataFrame:
     return frame
 
 
+@contextmanager
+def undamaged(part: PartRef) -> Iterator[None]:
+    """Within it, what Arrow says of bytes that are not a part's is raised as DamagedPart; errors of the disk stay."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise DamagedPart(part.file, str(error).splitlines()[0]) from error
+
+
 class PartWriter:
     """Writes one part, one row group per call. Leaving its context writes the footer, before the file is closed."""
 
@@ -46,9 +57,10 @@ class PartWriter:
         self.types = dict(types)
         self.rows = 0
         self.groups = 0
+        self.docs: tuple[int, int] | None = None
         schema = pa.schema(list(self.types.items()))
         # Parts are read back once or twice, soon: light compression.
-        self._writer = pq.ParquetWriter(destination, schema, compression="zstd", compression_level=1)
+        self._writer = pq.ParquetWriter(destination, schema, compression="zstd", compression_level=1, write_page_checksum=True)
 
     def write(self, frame: pl.DataFrame) -> None:
         """Write a row group; an empty frame writes nothing."""
@@ -56,6 +68,7 @@ class PartWriter:
             self._writer.write_table(to_table(frame, self.types), row_group_size=frame.height)
             self.rows += frame.height
             self.groups += 1
+            self.docs = (self.docs[0] if self.docs else int(frame["doc"][0]), int(frame["doc"][-1]))
 
     def __enter__(self) -> PartWriter:
         return self
@@ -82,7 +95,8 @@ class ShardReader:
 
     def _open(self, folder: Folder, part: PartRef) -> pq.ParquetFile:
         stream = self._stack.enter_context(folder.open(f"{PARTS}/{part.file}"))
-        return self._stack.enter_context(pq.ParquetFile(stream))
+        with undamaged(part):
+            return self._stack.enter_context(pq.ParquetFile(stream, page_checksum_verification=True))
 
     def __enter__(self) -> ShardReader:
         return self
@@ -104,7 +118,8 @@ class ShardReader:
         taken: list[pl.DataFrame] = []
         for part, file in zip(self._parts, self._files, strict=True):
             own = [c for c in (*wanted, *DROP_COLUMNS) if c in part.columns]
-            taken.append(to_frame(file.read_row_group(group, columns=["doc", *own])))
+            with undamaged(part):
+                taken.append(to_frame(file.read_row_group(group, columns=["doc", *own])))
         doc = taken[0]["doc"]
         for part, frame in zip(self._parts[1:], taken[1:], strict=True):
             if not frame["doc"].equals(doc):

@@ -8,16 +8,18 @@ found: where the cuts of a file meet, and how much text is left for the sink to 
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from curation.errors import RunStopped, explain_mismatch
-from curation.fingerprint import columns_fingerprint, digest, stage_fingerprint
+from curation.errors import RunStopped
+from curation.fingerprint import columns_fingerprint, digest, stage_fingerprint, step_fingerprints
 from curation.pipeline import Pipeline, Segment
-from curation.stage import GlobalStage, Input, Piece
+from curation.stage import GlobalStage, Input, Piece, Step, Tally
 
 FINGERPRINT_DIGITS = 20
+
+MOST_RANGES = 1024
+"""Slices of a verdict at most: beyond so many shards, several share one."""
 
 
 @dataclass(frozen=True)
@@ -31,24 +33,27 @@ class Options:
 
 @dataclass(frozen=True)
 class PartRef:
-    """A committed data file: its name under work/parts, its columns, rows, and the fingerprint of its unit."""
+    """A committed data file: its name under work/parts, its columns, rows, bytes, and the fingerprint of its unit; how many
+    `slices` it is cut into, 0 for Parquet."""
 
     file: str
     columns: tuple[str, ...]
     rows: int
     fingerprint: str
     sha256: str
-    index: Mapping[str, int] = field(default_factory=dict)
-    """Sketches only: partition -> row group."""
+    bytes: int
+    slices: int = 0
 
 
 @dataclass(frozen=True)
 class Unit:
-    """One piece of work. `kind`: read, rows, sketch, match, settle or sink. `number`: shard, partition or output shard.
+    """One piece of work. `kind`: read, rows, sketch, match, step or sink. `number`: shard, partition or output shard.
 
-    `shards`: the parts of each shard it reads, text part first. `verdict`: the settled verdict a rows unit applies.
-    `parts`: sketches (match) or matches (settle). `reuse_keys`: label -> key under which its columns may be taken over
-    from an earlier commit; `limit`: documents it may still read.
+    `shards`: the parts of each shard it reads, text part first. `verdict`: the tables of the verdict a rows unit applies, of
+    each the slice `verdict_slice`. `taken`: the tables a match or step reads, one tuple for each of its step's takes.
+    `step`: what a step unit does, and `bounds`, the first document of each range of shards, by which a verdict is cut.
+    `reuse_keys`: label -> key under which its columns may be taken over from an earlier commit; `limit`: documents it may
+    still read.
     """
 
     kind: str
@@ -57,8 +62,11 @@ class Unit:
     fingerprint: str
     pieces: tuple[Piece, ...] = ()
     shards: tuple[tuple[PartRef, ...], ...] = ()
-    parts: tuple[PartRef, ...] = ()
-    verdict: PartRef | None = None
+    taken: tuple[tuple[PartRef, ...], ...] = ()
+    step: Step | None = None
+    bounds: tuple[int, ...] = ()
+    verdict: tuple[PartRef, ...] | None = None
+    verdict_slice: int = 0
     reuse_keys: Mapping[str, str] = field(default_factory=dict)
     limit: int | None = None
     sample: float | None = None
@@ -68,7 +76,7 @@ class Unit:
         """Name without the fingerprint: the same place in the plan, whatever the configuration."""
         if self.kind == "sink":
             return f"sink-{self.number:05d}"
-        return f"s{self.segment:02d}-{self.kind}-{self.number:05d}"
+        return f"s{self.segment:02d}-{self.step.name if self.step else self.kind}-{self.number:05d}"
 
     @property
     def record_name(self) -> str:
@@ -101,7 +109,7 @@ class Plan:
         self.shards = pipeline.source.cut(self.inputs)
         self.parts: list[list[PartRef]] = [[] for _ in self.shards]
         self.final: dict[str, Mapping] = {}
-        self._latest: dict[str, Mapping] = {}
+        self.reports: dict[str, Mapping] = {}
         self._reading = digest([stage_fingerprint(s) for s in self.segments[0].stages])
 
     def fingerprint(self) -> str:
@@ -111,17 +119,15 @@ class Plan:
 
     def commit(self, records: Records) -> None:
         """Take in the commit records of the last wave, keyed by unit name."""
-        self._latest = dict(records)
         self.final.update(records)
 
     def waves(self) -> Iterator[Wave]:
         """Yield each wave once the one before it was committed."""
         yield from self._read_waves()
-        verdict: PartRef | None = None
+        verdict: tuple[PartRef, ...] | None = None
         for segment in self.segments[1:]:
             if segment.kind == "global":
-                yield from self._global_waves(segment)
-                verdict = part_of(self._latest[f"s{segment.index:02d}-settle-00000"])
+                verdict = yield from self._global_waves(segment)
             else:
                 units = [self._rows_unit(segment, shard, verdict) for shard in range(len(self.shards))]
                 yield Wave(segment.labels, units)
@@ -187,17 +193,17 @@ class Plan:
         for unit in units:
             self.parts[unit.number].append(part_of(self.final[unit.name]))
 
-    def _rows_unit(self, segment: Segment, shard: int, verdict: PartRef | None) -> Unit:
+    def _rows_unit(self, segment: Segment, shard: int, verdict: tuple[PartRef, ...] | None) -> Unit:
         parts = tuple(self.parts[shard])
         stages = [[s.label, stage_fingerprint(s)] for s in segment.stages]
-        above = [p.fingerprint for p in parts] + ([verdict.fingerprint] if verdict else [])
+        above = [p.fingerprint for p in (*parts, *(verdict or ()))]
         keys = self._reuse_keys(segment, parts, verdict)
         return Unit(
             "rows", segment.index, shard, short(["rows", stages, above]), shards=(parts,), verdict=verdict,
-            reuse_keys=keys,
+            verdict_slice=shard // self._range_shards(), reuse_keys=keys,
         )  # fmt: skip
 
-    def _reuse_keys(self, segment: Segment, parts: Sequence[PartRef], verdict: PartRef | None) -> dict[str, str]:
+    def _reuse_keys(self, segment: Segment, parts: Sequence[PartRef], verdict: tuple[PartRef, ...] | None) -> dict[str, str]:
         """Label -> digest of what decides a stage's columns for these very rows: itself and what it reads, back to the
         parts that provide it."""
         made: dict[str, str] = {}
@@ -206,7 +212,7 @@ class Plan:
             own = columns_fingerprint(stage) if stage.reusable else stage_fingerprint(stage)
             above = {c: made.get(c) or _provider(parts, c) for c in stage.reads}
             if isinstance(stage, GlobalStage) and verdict is not None:
-                above["verdict"] = verdict.fingerprint
+                above["verdict"] = digest([p.fingerprint for p in verdict])
             key = short(["columns", own, above])
             made.update(dict.fromkeys((*stage.adds, *stage.rewrites), key))
             if stage.reusable and stage.adds:
@@ -215,37 +221,66 @@ class Plan:
 
     # -- global stages
 
-    def _global_waves(self, segment: Segment) -> Iterator[Wave]:
+    def _global_waves(self, segment: Segment) -> Generator[Wave, None, tuple[PartRef, ...]]:
+        """The waves of a global stage; returns the tables of its verdict."""
         stage = segment.stages[0]
         assert isinstance(stage, GlobalStage)
-        own = stage_fingerprint(stage)
+        of_sketch, of_match, of_steps = step_fingerprints(stage)
         sketches = [
-            Unit(
-                "sketch",
-                segment.index,
-                n,
-                short(["sketch", own, [p.fingerprint for p in parts]]),
-                shards=(tuple(parts),),
-            )
+            Unit("sketch", segment.index, n, short(["sketch", of_sketch, _prints(parts)]), shards=(tuple(parts),))
             for n, parts in enumerate(self.parts)
         ]
         yield Wave(f"{stage.label}: sketch", sketches)
-        made = [part_of(self.final[u.name]) for u in sketches]
-        above = [p.fingerprint for p in made]
+        made = self._made(sketches)
+        above = _prints(made)
         matches = [
-            Unit(
-                "match",
-                segment.index,
-                n,
-                short(["match", own, n, above]),
-                parts=tuple(p for p in made if str(n) in p.index),
-            )
+            Unit("match", segment.index, n, short(["match", of_match, n, above]), taken=(made,))
             for n in range(stage.partitions)
         ]
         yield Wave(f"{stage.label}: match", matches)
-        found = [part_of(self.final[u.name]) for u in matches]
-        settle = short(["settle", own, [p.fingerprint for p in found]])
-        yield Wave(f"{stage.label}: settle", [Unit("settle", segment.index, 0, settle, parts=tuple(found))])
+        tables = {"match": self._made(matches)}
+        settling = stage.settling(sum(p.rows for p in made), self._tallies(matches))
+        step = next(settling)
+        while True:
+            units = [self._step_unit(segment, step, n, tables, of_steps) for n in range(step.units)]
+            yield Wave(f"{stage.label}: {step.name}", units)
+            tables[step.name] = self._made(units)
+            try:
+                step = settling.send(self._tallies(units))
+            except StopIteration as end:
+                self.reports[stage.label] = end.value or {}
+                return tables[step.name]
+
+    def _step_unit(
+        self, segment: Segment, step: Step, number: int, tables: Mapping[str, tuple[PartRef, ...]], own: str
+    ) -> Unit:
+        taken = tuple(tables[t.step][number : number + 1] if t.how == "own" else tables[t.step] for t in step.takes)
+        bounds = () if step.slices else self._bounds()
+        how = [[t.step, t.how] for t in step.takes]
+        fingerprint = short(["step", step.name, own, how, number, step.slices, [_prints(parts) for parts in taken], bounds])
+        return Unit("step", segment.index, number, fingerprint, taken=taken, step=step, bounds=bounds)
+
+    def _made(self, units: Sequence[Unit]) -> tuple[PartRef, ...]:
+        return tuple(part_of(self.final[u.name]) for u in units)
+
+    def _tallies(self, units: Sequence[Unit]) -> list[Tally]:
+        records = [self.final[u.name] for u in units]
+        return [Tally(r["part"]["rows"], r["facts"]) for r in records]
+
+    def _range_shards(self) -> int:
+        """How many shards share a slice of a verdict: so many that its slices are at most MOST_RANGES."""
+        return -(-len(self.shards) // MOST_RANGES) or 1
+
+    def _bounds(self) -> tuple[int, ...]:
+        """The first document of each range of shards but the first; a range without documents begins where the next does."""
+        firsts: list[int] = []
+        following = (1 << 64) - 1
+        for shard in reversed(range(len(self.shards))):
+            docs = self.final[f"s00-read-{shard:05d}"]["docs"]
+            following = docs[0] if docs else following
+            if shard % self._range_shards() == 0:
+                firsts.append(following)
+        return tuple(reversed(firsts))[1:]
 
     # -- sink
 
@@ -278,6 +313,10 @@ def _provider(parts: Sequence[PartRef], column: str) -> str:
     return next(p.fingerprint for p in reversed(parts) if column in p.columns)
 
 
+def _prints(parts: Sequence[PartRef]) -> list[str]:
+    return [p.fingerprint for p in parts]
+
+
 def part_of(record: Mapping) -> PartRef:
     """The data file a commit record points to."""
     part = record["part"]
@@ -287,40 +326,11 @@ def part_of(record: Mapping) -> PartRef:
         part["rows"],
         record["fingerprint"],
         part["sha256"],
-        record.get("index", {}),
+        part["bytes"],
+        part.get("slices", 0),
     )
 
 
 def short(value: object) -> str:
     """A digest cut to the length used in names: 80 bits."""
     return digest(value)[:FINGERPRINT_DIGITS]
-
-
-class Shares:
-    """Watches how large a share of a stage's documents each reason takes, as records come in."""
-
-    def __init__(self, pipeline: Pipeline, least: int = 100) -> None:
-        self._allowed = {s.label: {"stage_error": 0.05, **s.stop_shares} for s in pipeline.everything()}
-        self._least = least
-        self._seen: Counter[str] = Counter()
-        self._fell: Counter[tuple[str, str]] = Counter()
-
-    def add(self, record: Mapping) -> None:
-        """Count a record. Raises RunStopped when a reason has taken more than its share, after `least` documents."""
-        for count in record.get("counts", ()):
-            label = count["label"]
-            self._seen[label] += count["rows_in"]
-            for reason, (documents, _) in count["reasons"].items():
-                self._fell[label, reason] += documents
-            for reason, share in self._allowed[label].items():
-                total, lost = self._seen[label], self._fell[label, reason]
-                if total >= self._least and lost > share * total:
-                    raise RunStopped(
-                        explain_mismatch(
-                            f"stage {label!r} dropped too many documents for {reason!r}: a broken stage must not look like "
-                            "bad data",
-                            wanted=f"at most {share:.1%} of the documents it saw",
-                            found=f"{lost} of {total} ({lost / total:.1%})",
-                            hint="look at drop_detail of the dropped documents, mend the stage, run again",
-                        )
-                    )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from typing import Any
 
 from curation.errors import StorageError
-from curation.plan import PartRef
 from curation.run_stage import StageCount
 from curation.stage import PieceReport
 from curation.storage import Folder
@@ -19,7 +19,8 @@ class Result:
     """What a unit's body found, for its commit record.
 
     `rows`: of the data file. `rows_alive`, `text_bytes`: documents alive after it and their UTF-8 text. `skipped`: left
-    out by --sample or --limit. `index`: partition -> row group of a sketch. `inputs`: archive paths behind a shard.
+    out by --sample or --limit. `slices`: of the data file, 0 for Parquet. `facts`: a global stage's, for the plan. `docs`:
+    first and last document of a shard. `inputs`: archive paths behind a shard.
     """
 
     rows: int = 0
@@ -28,7 +29,9 @@ class Result:
     rows_alive: int = 0
     text_bytes: int = 0
     skipped: int = 0
-    index: dict[str, int] = field(default_factory=dict)
+    slices: int = 0
+    facts: dict[str, Any] = field(default_factory=dict)
+    docs: tuple[int, int] | None = None
     inputs: list[str] = field(default_factory=list)
 
 
@@ -41,6 +44,6 @@ def read_record(folder: Folder, name: str) -> dict:
     return record
 
 
-def record_of(part: PartRef) -> str:
-    """Name of the commit record that points to a part."""
-    return part.file.rsplit(".", 2)[0] + ".json"
+def record_of(file: str) -> str:
+    """Name of the commit record that points to a data file."""
+    return file.rsplit(".", 2)[0] + ".json"

@@ -12,10 +12,10 @@ What `apply` returns: `doc` unchanged, row for row, plus the columns it `adds` o
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import BinaryIO, ClassVar
+from typing import Any, BinaryIO, ClassVar, NamedTuple
 
 import polars as pl
 import pyarrow as pa
@@ -160,27 +160,105 @@ class Filter(Stage):
 
 
 @dataclass(frozen=True)
-class GlobalStage(Stage):
-    """A stage that must see every document, in three steps the runner knows and one it shares with other stages.
+class Take:
+    """What each unit of a step is given of an earlier step's tables. `how`: "slice": from every table the slice of the
+    unit's own number; "own": the whole table of the unit of the same number; "all": every table whole."""
 
-    sketch(batch)      -> rows with `partition` (uint32 < partitions); all that leaves a shard, never text
-    match(partition)   -> one table per partition, from every shard's rows of it, in document order
-    settle(matches)    -> the verdict, once: one row per affected document, with `doc`, sorted by it
-    apply(batch, verdict) -> like any stage's apply; `verdict` holds the rows of this shard only
+    step: str
+    how: str = "slice"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of settling: `units` units, each given what it `takes`; their tables are cut into `slices` by a column
+    `partition`. The rows of a step without slices are the verdict, in any order, each document's in one table."""
+
+    name: str
+    takes: tuple[Take, ...]
+    units: int = 1
+    slices: int = 0
+
+
+class Found(NamedTuple):
+    """What a unit of a global stage found: its rows, and a few facts (JSON) for the plan, kept in its commit record."""
+
+    rows: pl.DataFrame
+    facts: Mapping[str, Any] = {}
+
+
+class Tally(NamedTuple):
+    """What the plan knows of a finished unit: how many rows its table has, and its facts."""
+
+    rows: int
+    facts: Mapping[str, Any]
+
+
+Settling = Generator[Step, list[Tally], Mapping[str, Any] | None]
+"""Yields steps, is sent the tallies of each one's units in their order, and may return a report (JSON) of the whole."""
+
+
+@dataclass(frozen=True)
+class GlobalStage(Stage):
+    """A stage that must see every document, in steps the runner knows and one it shares with other stages.
+
+    sketch(batch)          -> rows with `partition` (uint32 < partitions); all that leaves a shard, never text
+    match(partition)       -> one table per partition, from every shard's rows of it, in document order
+    settle(matches)        -> the verdict, once: one row or more per affected document, with `doc`
+    apply(batch, verdict)  -> like any stage's apply; `verdict` holds the rows of this shard only, sorted by `doc`
+
+    A stage whose verdict does not fit into one place overrides `settling` and `step` instead of `settle`.
     """
 
     partitions: int = field(default=16, kw_only=True)
+
+    sketch_fields: ClassVar[tuple[str, ...] | None] = None
+    """Fields that change the sketches; None: all. A change of another field keeps them."""
+
+    match_fields: ClassVar[tuple[str, ...] | None] = None
+    """Fields that change the matches, those of the sketches left out; None: all."""
+
+    needs_text: ClassVar[bool] = False
+    """True when its sketches hold text, which otherwise never leaves a shard."""
+
+    settles_apart: ClassVar[bool] = False
+    """True when a document's verdict needs the matches of one partition only: each is settled alone."""
 
     @property
     def sketch_reads(self) -> tuple[str, ...]:
         """Columns `sketch` is given, besides `doc`."""
         return self.reads
 
+    @property
+    def match_slices(self) -> int:
+        """Into how many slices a match is cut by its column `partition`; 1 needs no such column."""
+        return 1
+
     def sketch(self, batch: pl.DataFrame) -> pl.DataFrame:
         raise NotImplementedError(f"{type(self).__name__} must implement sketch")
 
-    def match(self, partition: pl.DataFrame) -> pl.DataFrame:
+    def check_memory(self, step: str, number: int, rows: int) -> None:
+        """Raise RunStopped when unit `number` of a step ("match" or one of `settling` that takes slices) is to read more
+        rows than it has memory for; called before they are read."""
+
+    def known(self, number: int) -> pl.DataFrame | None:
+        """Rows of a partition known from elsewhere, such as an index of earlier corpora; they come first."""
+        return None
+
+    def match(self, partition: pl.DataFrame) -> pl.DataFrame | Found:
         raise NotImplementedError(f"{type(self).__name__} must implement match")
+
+    def settling(self, sketched: int, matched: list[Tally]) -> Settling:
+        """The steps from matches to the verdict; `sketched` rows in all sketches, `matched` in each partition. Called again
+        with the same tallies it must yield the same steps."""
+        if self.settles_apart:
+            yield Step("settle", (Take("match", "own"),), units=self.partitions)
+        else:
+            yield Step("settle", (Take("match", "all"),))
+        return None
+
+    def step(self, step: Step, number: int, taken: Sequence[Iterator[pl.DataFrame]]) -> pl.DataFrame | Found:
+        """One unit of a step: the tables it takes, in the order of `takes`, one after the other as they are asked for."""
+        return self.settle(taken[0])
 
     def settle(self, matches: Iterable[pl.DataFrame]) -> pl.DataFrame:
         raise NotImplementedError(f"{type(self).__name__} must implement settle")

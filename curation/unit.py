@@ -21,9 +21,9 @@ import pyarrow.parquet as pq
 
 from curation import faults, unit_global
 from curation.document import COLUMNS, DROP_COLUMNS, VOLATILE, column_type, content_id, empty_frame, in_contract_order
-from curation.errors import ContractError, InputError, StorageError, explain_mismatch
+from curation.errors import ContractError, DamagedPart, InputError, StorageError, explain_mismatch
 from curation.models import available_models
-from curation.parts import PARTS, PartWriter, ShardReader, coalesce_nulls, to_frame
+from curation.parts import PARTS, PartWriter, ShardReader, coalesce_nulls, to_frame, undamaged
 from curation.pipeline import ENGINE_COLUMNS, Pipeline, Segment
 from curation.plan import Unit, part_of
 from curation.records import COMMITS, Result, read_record
@@ -86,6 +86,7 @@ class Worker:
 
         written = self.folder.write(f"{PARTS}/{file}", fill)
         record["part"] = {"file": file, **_file_facts(written), "columns": list(columns), "rows": result.rows}
+        record["part"]["slices"] = result.slices
         if unit.kind == "sink":
             record["dropped"] = ShardMaker(self.pipeline, self.folder).dropped(unit, _dropped_name(file))
 
@@ -98,7 +99,7 @@ class Worker:
             return ShardMaker(self.pipeline, self.folder).documents(unit, out, result)
         stage = self.segments[unit.segment].stages[0]
         assert isinstance(stage, GlobalStage)
-        step = {"sketch": unit_global.sketch, "match": unit_global.match, "settle": unit_global.settle}[unit.kind]
+        step = {"sketch": unit_global.sketch, "match": unit_global.match, "step": unit_global.step}[unit.kind]
         return step(self.folder, stage, unit, out, result)
 
     def _discard(self, file: str) -> None:
@@ -143,7 +144,7 @@ class Worker:
             for frame in self._source_frames(unit, result):
                 buffer.add(self._read_batch(frame, bound, counts, result, types))
             buffer.flush()
-        result.rows = writer.rows
+        result.rows, result.docs = writer.rows, writer.docs
         return types
 
     def _read_batch(
@@ -271,9 +272,7 @@ class Worker:
         first, last = 0, 0
         if reader.groups:
             first, last = reader.frame(0, [])["doc"][0], reader.frame(reader.groups - 1, [])["doc"][-1]
-        with self.folder.open(f"{PARTS}/{unit.verdict.file}") as stream:
-            table = pq.read_table(stream, filters=[("doc", ">=", first), ("doc", "<=", last)])
-        return to_frame(table)
+        return unit_global.verdict_of(self.folder, unit.verdict, unit.verdict_slice, first, last)
 
     def _known(self, unit: Unit, segment: Segment) -> dict[str, pl.DataFrame]:
         """Columns that earlier commits of this shard already hold for a stage, by label: of all of them together, so that
@@ -297,9 +296,9 @@ class Worker:
         part = part_of(record)
         types = {"doc": COLUMNS["doc"], **stage.adds}
         try:
-            with self.folder.open(f"{PARTS}/{part.file}") as stream:
-                frame = to_frame(pq.read_table(stream, columns=list(types)))
-        except (FileNotFoundError, pa.ArrowInvalid):
+            with self.folder.open(f"{PARTS}/{part.file}") as stream, undamaged(part):
+                frame = to_frame(pq.read_table(stream, columns=list(types), page_checksum_verification=True))
+        except (FileNotFoundError, DamagedPart):
             return empty_frame(types)
         return frame.filter(pl.all_horizontal(pl.col(name).is_not_null() for name in stage.adds))
 
@@ -324,7 +323,8 @@ def _account(unit: Unit, result: Result) -> dict:
         "rows_alive": result.rows_alive,
         "text_bytes": result.text_bytes,
         "skipped": result.skipped,
-        "index": result.index,
+        "facts": result.facts,
+        "docs": result.docs,
         "inputs": result.inputs,
         "reuse_keys": dict(unit.reuse_keys),
     }

@@ -1,20 +1,21 @@
-"""The three steps of a global stage as units: sketch a shard, match a partition, settle the verdict."""
+"""The steps of a global stage as units: sketch a shard, match a partition, and what leads from there to the verdict."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from curation.document import HEAVY
 from curation.errors import ContractError, explain_mismatch
-from curation.parts import PARTS, ShardReader, to_frame
-from curation.plan import Unit
+from curation.parts import ShardReader
+from curation.plan import PartRef, Unit
 from curation.records import Result
-from curation.stage import GlobalStage
+from curation.slices import cut_by_partition, read_columns, read_slice, read_slices, slice_rows, write_slices
+from curation.stage import Found, GlobalStage
 from curation.storage import Folder
 
 
@@ -24,71 +25,91 @@ def sketch(folder: Folder, stage: GlobalStage, unit: Unit, out: BinaryIO, result
         for frame in reader.frames(stage.sketch_reads):
             alive = frame.filter(pl.col("drop_stage").is_null()).select("doc", *stage.sketch_reads)
             if alive.height:
-                made.append(_checked(stage, alive))
-    if not made:
-        result.rows = 0
-        pq.write_table(pa.table({"doc": pa.array([], pa.uint64())}), out)
-        return {"doc": pa.uint64()}
-    rows = pl.concat(made).sort("partition", "doc", maintain_order=True)
-    schema = rows.head(0).to_arrow(compat_level=pl.CompatLevel.oldest()).schema
-    with pq.ParquetWriter(out, schema, compression="zstd", compression_level=1) as writer:
-        for (number,), part in rows.group_by("partition", maintain_order=True):
-            result.index[str(number)] = len(result.index)
-            table = part.to_arrow(compat_level=pl.CompatLevel.oldest()).combine_chunks()
-            writer.write_table(table, row_group_size=part.height)
-    result.rows = rows.height
-    return {field.name: field.type for field in schema}
-
-
-def _checked(stage: GlobalStage, alive: pl.DataFrame) -> pl.DataFrame:
-    sketch = stage.sketch(alive)
-    subject = f"stage {stage.label!r} ({stage.name}) broke its contract in sketch"
-    if "partition" not in sketch.columns or sketch.schema["partition"] != pl.UInt32:
-        found = ", ".join(f"{n}: {t}" for n, t in sketch.schema.items())
-        raise ContractError(explain_mismatch(subject, wanted="a column partition: UInt32", found=found))
-    if sketch.height and int(sketch["partition"].max()) >= stage.partitions:  # type: ignore[arg-type]
-        raise ContractError(
-            explain_mismatch(subject, wanted=f"partition < {stage.partitions}", found=sketch["partition"].max())
-        )
-    heavy = sorted(HEAVY & set(sketch.columns))
-    if heavy:
-        raise ContractError(explain_mismatch(subject, wanted="no text in a sketch", found=", ".join(heavy)))
-    return sketch
+                rows = stage.sketch(alive)
+                heavy = sorted(HEAVY & set(rows.columns))
+                if heavy and not stage.needs_text:
+                    _broke(stage, "sketch", "no text, unless it declares needs_text", ", ".join(heavy))
+                _check_partitions(stage, "sketch", rows, stage.partitions)
+                made.append(rows)
+    rows = pl.concat(made).sort("partition", "doc", maintain_order=True) if made else pl.DataFrame()
+    return _write(rows, out, result, stage.partitions)
 
 
 def match(folder: Folder, stage: GlobalStage, unit: Unit, out: BinaryIO, result: Result) -> dict[str, pa.DataType]:
-    taken: list[pl.DataFrame] = []
-    for part in unit.parts:
-        with folder.open(f"{PARTS}/{part.file}") as stream, pq.ParquetFile(stream) as file:
-            taken.append(to_frame(file.read_row_group(part.index[str(unit.number)])))
-    matched = stage.match(pl.concat(taken)) if taken else None
-    return _write_plain(matched, out, result)
+    parts = unit.taken[0]
+    known = stage.known(unit.number)
+    older = 0 if known is None else known.height
+    stage.check_memory("match", unit.number, older + sum(slice_rows(folder, part, unit.number) for part in parts))
+    taken = list(_tables(folder, parts, "slice", unit.number))
+    if not taken:
+        return _write(pl.DataFrame(), out, result, stage.match_slices)
+    rows = pl.concat(taken if known is None else [known.select(taken[0].columns), *taken])
+    found = _found(stage.match(rows.with_columns(pl.lit(unit.number, dtype=pl.UInt32).alias("partition"))), result)
+    if stage.match_slices > 1:
+        _check_partitions(stage, "match", found, stage.match_slices)
+        return _write(found, out, result, stage.match_slices)
+    return _write(found.with_columns(pl.lit(0, dtype=pl.UInt32).alias("partition")), out, result, 1)
 
 
-def settle(folder: Folder, stage: GlobalStage, unit: Unit, out: BinaryIO, result: Result) -> dict[str, pa.DataType]:
-
-    def matches() -> Iterator[pl.DataFrame]:
-        for part in unit.parts:
-            if part.rows:
-                with folder.open(f"{PARTS}/{part.file}") as stream:
-                    yield to_frame(pq.read_table(stream))
-
-    verdict = stage.settle(matches())
-    if "doc" not in verdict.columns or not verdict["doc"].is_sorted():
-        raise ContractError(
-            explain_mismatch(
-                f"stage {stage.label!r} ({stage.name}) broke its contract in settle",
-                wanted="a verdict with `doc`, sorted by it",
-                found=", ".join(verdict.columns) or "no columns",
-            )
-        )
-    return _write_plain(verdict, out, result)
+def step(folder: Folder, stage: GlobalStage, unit: Unit, out: BinaryIO, result: Result) -> dict[str, pa.DataType]:
+    assert unit.step is not None
+    cut = [part for take, parts in zip(unit.step.takes, unit.taken, strict=True) if take.how == "slice" for part in parts]
+    stage.check_memory(unit.step.name, unit.number, sum(slice_rows(folder, part, unit.number) for part in cut))
+    taken = [_tables(folder, parts, take.how, unit.number) for take, parts in zip(unit.step.takes, unit.taken, strict=True)]
+    found = _found(stage.step(unit.step, unit.number, taken), result)
+    if unit.step.slices:
+        _check_partitions(stage, unit.step.name, found, unit.step.slices)
+        return _write(found, out, result, unit.step.slices)
+    if "doc" not in found.columns or found["doc"].null_count():
+        _broke(stage, unit.step.name, "a verdict with `doc`", ", ".join(found.columns) or "no columns")
+    found = found.sort("doc", maintain_order=True)
+    ranges = np.searchsorted(np.array(unit.bounds, dtype=np.uint64), found["doc"].to_numpy(), side="right")
+    cut = found.with_columns(pl.Series("partition", ranges, dtype=pl.UInt32))
+    return _write(cut, out, result, len(unit.bounds) + 1)
 
 
-def _write_plain(frame: pl.DataFrame | None, out: BinaryIO, result: Result) -> dict[str, pa.DataType]:
-    if frame is None:
-        frame = pl.DataFrame(schema={"doc": pl.UInt64})
-    table = frame.to_arrow(compat_level=pl.CompatLevel.oldest()).combine_chunks()
-    pq.write_table(table, out, compression="zstd", compression_level=1, row_group_size=65536)
-    result.rows = frame.height
-    return {field.name: field.type for field in table.schema}
+def verdict_of(folder: Folder, parts: Sequence[PartRef], number: int, first: int, last: int) -> pl.DataFrame:
+    """The rows of a verdict's slice between two documents, by `doc`."""
+    frames = [frame for part in parts if (frame := read_slice(folder, part, number)) is not None]
+    if not frames:
+        return read_columns(folder, parts[0])
+    return pl.concat(frame.filter(pl.col("doc").is_between(first, last)) for frame in frames).sort("doc", maintain_order=True)
+
+
+def _tables(folder: Folder, parts: tuple[PartRef, ...], how: str, number: int) -> Iterator[pl.DataFrame]:
+    for part in parts:
+        if how == "slice":
+            frame = read_slice(folder, part, number)
+            if frame is not None:
+                yield frame
+        else:
+            yield from read_slices(folder, part)
+
+
+def _found(found: pl.DataFrame | Found, result: Result) -> pl.DataFrame:
+    if isinstance(found, Found):
+        result.facts = dict(found.facts)
+        return found.rows
+    return found
+
+
+def _write(rows: pl.DataFrame, out: BinaryIO, result: Result, slices: int) -> dict[str, pa.DataType]:
+    columns = rows.clear().drop("partition", strict=False)
+    result.rows = write_slices(out, columns, cut_by_partition(rows) if rows.height else (), slices)
+    result.slices = slices
+    schema = columns.to_arrow(compat_level=pl.CompatLevel.oldest()).schema
+    return {field.name: field.type for field in schema}
+
+
+def _check_partitions(stage: GlobalStage, step: str, rows: pl.DataFrame, count: int) -> None:
+    if rows.schema.get("partition") != pl.UInt32:
+        found = ", ".join(f"{n}: {t}" for n, t in rows.schema.items())
+        _broke(stage, step, "a column partition: UInt32", found)
+    if rows.height and int(rows["partition"].max()) >= count:  # type: ignore[arg-type]
+        _broke(stage, step, f"partition < {count}", rows["partition"].max())
+
+
+def _broke(stage: GlobalStage, step: str, wanted: str, found: object) -> None:
+    raise ContractError(
+        explain_mismatch(f"stage {stage.label!r} ({stage.name}) broke its contract in {step}", wanted=wanted, found=found)
+    )

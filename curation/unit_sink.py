@@ -97,7 +97,7 @@ class ShardMaker:
     def _input_paths(self, unit: Unit) -> list[str]:
         paths: set[str] = set()
         for parts in unit.shards:
-            record = read_record(self.folder, record_of(parts[0]))
+            record = read_record(self.folder, record_of(parts[0].file))
             paths.update(piece["path"] for piece in record["pieces"])
         return sorted(paths)
 

@@ -155,7 +155,7 @@ def test_census_peek_explain_and_clean(crawl: Path, corpus: Path, tmp_path: Path
     assert "fell at fineweb: line_punct" in invoke("peek", str(corpus), "--reason", "fineweb:line_punct")
     assert invoke("peek", str(corpus)) == invoke("peek", str(corpus))
     plan = invoke("explain", "demo", "--input", str(crawl))
-    assert "segment 0 (read)" in plan and "1 settle" in plan and "shards: 1" in plan
+    assert "segment 0 (read)" in plan and "16 matches" in plan and "shards: 1" in plan
     assert "stage: filters/fineweb" in invoke("explain", "demo", "--yaml")
     shutil.copytree(corpus, tmp_path / "out")
     assert "freed" in invoke("clean", str(tmp_path / "out"))

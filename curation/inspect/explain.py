@@ -47,7 +47,7 @@ def explain_run(plan: Plan, inputs: Inputs) -> str:
             stage = segment.stages[0]
             assert isinstance(stage, GlobalStage)
             lines.append(
-                f"  segment {segment.index}: {len(plan.shards)} sketches, {stage.partitions} matches, 1 settle  ({stage.label})"
+                f"  segment {segment.index}: {len(plan.shards)} sketches, {stage.partitions} matches, settled  ({stage.label})"
             )
         else:
             lines.append(f"  segment {segment.index}: {len(plan.shards)} units  ({segment.labels})")

@@ -18,14 +18,16 @@ import pyarrow.parquet as pq
 
 import curation
 from curation import census, faults
-from curation.errors import RecipeError, RunStopped, StorageError
+from curation.errors import DamagedPart, RecipeError, RunStopped, StorageError
 from curation.fingerprint import code_digest, library_versions, stage_fingerprint
 from curation.inputs import Inputs, find_inputs, number_inputs
+from curation.parts import PARTS
 from curation.pipeline import Pipeline
-from curation.plan import Options, Plan, Shares, Unit, Wave
+from curation.plan import Options, Plan, Unit, Wave
 from curation.progress import LineProgress, Progress
 from curation.recipe import to_yaml
-from curation.records import COMMITS, read_record
+from curation.records import COMMITS, read_record, record_of
+from curation.shares import Shares
 from curation.stage import Stage
 from curation.storage import Folder
 from curation.unit import model_paths
@@ -33,6 +35,9 @@ from curation.unit import model_paths
 logger = logging.getLogger("curation")
 
 POLL_SECONDS = 1.0
+
+REPAIRS = 20
+"""Damaged data files that a run mends before it gives up on the disk."""
 
 
 class Executor(Protocol):
@@ -118,26 +123,50 @@ def run_pipeline(
     for refused in inputs.refused:
         logger.info("not an input: %s (%s)", refused.path, refused.why)
     model_paths(pipeline.stages)  # a missing model is told before any work, not after hours of it
-    plan = Plan(pipeline, inputs.accepted, options)
     result = RunResult(folder, None)
     show = progress or LineProgress()
     executor = make_executor(pipeline, folder, dict(storage_options or {}))
     finished = False
     try:
-        for wave in plan.waves():
-            if not _run_wave(wave, plan, folder, executor, slice_, show, result):
-                result.finished = False
-                return result
+        plan = _run_plan(lambda: Plan(pipeline, inputs.accepted, options), folder, executor, slice_, show, result)
+        if plan is None:
+            result.finished = False
+            return result
         finished = True
     finally:
         executor.close(abandon=not finished)
         show.close()
-    result.census = census.take_census(pipeline, inputs, plan.final)
+    result.census = census.take_census(pipeline, inputs, plan.final, plan.reports)
     if slice_ is None or slice_.number == 1:
         publish(plan, folder, result.census)
     if slice_ is None:
         remove_orphans(folder)
     return result
+
+
+def _run_plan(
+    make_plan: Callable[[], Plan],
+    folder: Folder,
+    executor: Executor,
+    slice_: Slice | None,
+    show: Progress,
+    result: RunResult,
+) -> Plan | None:
+    """Bring every wave of a plan to records; None when other slices have not done theirs. A data file that is found
+    damaged is written again by its unit, and the plan is gone through anew: what is committed is only looked at."""
+    for _ in range(REPAIRS):
+        plan = make_plan()
+        result.waves.clear()
+        try:
+            done = all(_run_wave(wave, plan, folder, executor, slice_, show, result) for wave in plan.waves())
+            return plan if done else None
+        except DamagedPart as damage:
+            logger.warning("%s is damaged (%s): its unit is done again", damage.file, damage.where)
+            folder.delete(f"{COMMITS}/{record_of(damage.file)}")
+    raise StorageError(
+        f"{REPAIRS} data files under {folder.url}/{PARTS} were found damaged in one run\n"
+        "  try:    look at that disk before anything is written to it again"
+    )
 
 
 def _run_wave(
