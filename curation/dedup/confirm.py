@@ -92,6 +92,9 @@ class Confirm(GlobalStage):
     memory_gb: float = 8.0
 
     libraries: ClassVar[tuple[str, ...]] = ("polars", "numpy", "numba")
+    sketch_fields = ("from_size", "keep", "ngram", "tokenizer", "numbers", "most_shingles", "partitions")
+    match_fields = ("min_jaccard",)
+    settles_apart = True
 
     def __post_init__(self) -> None:
         check_policy("dedup/confirm: keep", self.keep)
@@ -164,7 +167,7 @@ class Confirm(GlobalStage):
 
     def match(self, partition: pl.DataFrame) -> pl.DataFrame:
         """The verdict on every member of a large cluster and of a small one whose survivor is gone."""
-        self._check_memory(partition)
+        self._check_shingles(partition)
         names = rank_columns(self.keep)
         small = partition.filter(pl.col("shingles").is_null())
         made = [pl.DataFrame(schema=_VERDICT), _orphans(small, names)]
@@ -194,7 +197,7 @@ class Confirm(GlobalStage):
         }
         return pl.DataFrame(columns, schema=_VERDICT)
 
-    def _check_memory(self, partition: pl.DataFrame) -> None:
+    def _check_shingles(self, partition: pl.DataFrame) -> None:
         shingles = int(partition["shingles"].list.len().cast(pl.Int64).sum() or 0)
         need = (shingles * SHINGLE_BYTES + partition.height * ROW_BYTES) / 2**30
         if need > self.memory_gb:

@@ -24,6 +24,7 @@ from test_minhash import editions, judged_pairs, lines_of, verdict_of, windows, 
 from curation.dedup.confirm import WHOLE, Confirm, gather, least_shingles
 from curation.dedup.minhash import Minhash
 from curation.errors import RecipeError, RunStopped
+from curation.fingerprint import step_fingerprints
 from curation.pipeline import Pipeline
 from curation.sinks.parquet import Parquet
 from curation.text.simplify import simplify
@@ -117,7 +118,7 @@ def test_as_plain_sets_say_on_judged_pages(data_folder: Path, least: str) -> Non
 def test_as_plain_sets_say_on_editions_of_a_book(data_folder: Path) -> None:
     texts = [text for edition in editions(data_folder) for text in edition[:500]]
     found = verdict_of(Minhash(min_jaccard=None), pl.DataFrame({"doc": range(len(texts)), "text": texts}))
-    clusters = {doc: kept for doc, kept in found.select("doc", "kept").rows()}
+    clusters = dict(found.select("doc", "kept").rows())
     table = clustered(texts, [clusters.get(row, row) for row in range(len(texts))])
     made = check_against_plain(table, "0.7")
     undone = made.filter(pl.col("cluster_id") != pl.Series(table["cluster_id"]))
@@ -338,7 +339,10 @@ def test_nothing_to_do() -> None:
     assert stage.settle([]).is_empty()
     alone = clustered(["one text", None], [0, 1])
     assert stage.sketch(alone.select("doc", *stage.sketch_reads)).is_empty()
-    assert stage.apply(alone.select("doc", *stage.reads), stage.settle([])).rows() == [(0, 0, 1, None, None), (1, 1, 1, None, None)]
+    assert stage.apply(alone.select("doc", *stage.reads), stage.settle([])).rows() == [
+        (0, 0, 1, None, None),
+        (1, 1, 1, None, None),
+    ]
 
 
 # -- in the engine
@@ -358,7 +362,16 @@ class Marked(Minhash):
 
     def apply(self, batch: pl.DataFrame, verdict: pl.DataFrame) -> pl.DataFrame:
         found = batch.select("doc").join(verdict, on="doc", how="left", maintain_order="left")
-        return super().apply(batch, verdict).drop("drop_reason", "drop_detail").with_columns(found["similarity"].alias(SIMILARITY))
+        return (
+            super().apply(batch, verdict).drop("drop_reason", "drop_detail").with_columns(found["similarity"].alias(SIMILARITY))
+        )
+
+
+def test_another_threshold_keeps_the_sketches() -> None:
+    one, other, longer = (step_fingerprints(Confirm(**fields)) for fields in ({}, {"min_jaccard": 0.9}, {"ngram": 6}))
+    assert one[0] == other[0] and one[1] != other[1] and one[2] != other[2]
+    assert one[0] != longer[0]
+    assert step_fingerprints(Confirm(memory_gb=16))[:2] == one[:2]
 
 
 def drifting_lines() -> list[str]:
