@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from curation.lazy import exports
 
 if TYPE_CHECKING:
+    from curation.dedup.confirm import Confirm as Confirm
     from curation.dedup.exact import Exact as Exact
     from curation.dedup.lines import Lines as Lines
     from curation.dedup.minhash import Minhash as Minhash
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__ = exports(
     __name__,
     {
+        "Confirm": "confirm",
         "Exact": "exact",
         "Lines": "lines",
         "Minhash": "minhash",
