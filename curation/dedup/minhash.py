@@ -58,7 +58,8 @@ class Minhash(GlobalStage):
     The signature: `mode` "native" or "datatrove" (the reference's values, bit by bit), `hash` (datatrove only:
     "xxhash64", "sha1_64", "xxhash32", "sha1_32"), `bands` and `rows` (a pair of Jaccard similarity J shares a band with
     probability 1 - (1 - J**rows)**bands: one half at 0.69 by default), `ngram` words a shingle, `seed` of the
-    permutations, `tokenizer` (a language such as "eng_Latn" or "whitespace"). See dedup/signatures.py.
+    permutations, `tokenizer` (a language such as "eng_Latn", "whitespace", or "spaced": any language's words, letters
+    where a script has no spaces; None: "spaced" in mode native, "eng_Latn" in mode datatrove). See dedup/signatures.py.
 
     `scope`: columns within whose values near-duplicates are looked for, such as ("source",); () means everywhere.
     `min_jaccard`: least estimated similarity (-1 to 1) of a document with the best of its bucket and with its survivor;
@@ -90,7 +91,7 @@ class Minhash(GlobalStage):
     rows: int = 8
     ngram: int = 5
     seed: int = 1
-    tokenizer: str = "eng_Latn"
+    tokenizer: str | None = None
     scope: Sequence[str] = ()
     min_jaccard: float | None = 0.55
     keep: Sequence[Rule] = ((TEXT_BYTES, "largest"),)
