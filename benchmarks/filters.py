@@ -18,7 +18,6 @@ Writes benchmarks/filters.md unless `--only` is given.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import hashlib
 import json
 import os
@@ -32,8 +31,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent), str(HERE.parent / "tests")]
+from beside_datatrove import HERE, ONE_CORE, measured_texts, repair_their_tokenizer
 
 BATCH = 1000
 SIDES = ("curation", "shipped", "repaired")
@@ -116,28 +114,6 @@ def their_judge(steps: Sequence[str]) -> Judge:
     return lambda texts: [judge_one(text) for text in texts]
 
 
-def repair_their_tokenizer() -> None:
-    """Split words and sentences as datatrove does, without spaCy's memory zone, and words without the sentencizer."""
-    from datatrove.utils.word_tokenizers import SpaCyTokenizer, strip_strings
-    from spacy.language import Language
-
-    def word_tokenize(self: Any, text: str) -> list[str]:
-        self.tokenizer.max_length = len(text) + 10
-        return strip_strings([token.text for token in self.tokenizer.make_doc(text)])
-
-    Language.memory_zone = lambda self, mem=None: contextlib.nullcontext(mem)
-    SpaCyTokenizer.word_tokenize = word_tokenize
-
-
-def measured_texts(data: Path, count: int) -> list[str]:
-    """`count` English documents in an order that is random and always the same."""
-    from reference_corpus import english_documents
-
-    found = english_documents(data)
-    found.sort(key=lambda d: hashlib.blake2b(f"{d.group} {d.name}".encode(), digest_size=8).digest())
-    return [document.text for document in found[:count]]
-
-
 def part_of(texts: list[str], part: str) -> list[str]:
     """All texts, or a third of them by length; in their order."""
     if part not in LENGTHS:
@@ -176,11 +152,10 @@ def run_job(data: Path, side: str, job: str, part: str, count: int) -> None:
 def measure(arguments: argparse.Namespace, side: str, job: str, part: str) -> dict[str, Any]:
     """One measurement in a process of its own."""
     command = [sys.executable, str(HERE / "filters.py"), str(arguments.data), "--documents", str(arguments.documents)]
-    one_core = dict.fromkeys(("POLARS_MAX_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     done = subprocess.run(
         [*command, "--job", side, job, part],
         stdout=subprocess.PIPE,
-        env={**os.environ, **one_core, "PYTHONHASHSEED": "0"},
+        env={**os.environ, **ONE_CORE},
         check=True,
     )
     return json.loads(done.stdout.splitlines()[-1])

@@ -5,8 +5,9 @@ measurement on one core, median of interleaved rounds. Every process first signs
 are loaded and compiled code is there, but no dictionary of words.
 
 From raw text:
-- curation: `Signer.sign` over a column of texts, both families; with the 16 further values of the sketch, which no peer
-  makes. *First pass*: the dictionary of words is empty; *second*: the same documents again.
+- curation: `Signer.sign` over a column of texts, both families, the native one with its own words and with spaCy's rules
+  for English; with the 16 further values of the sketch, which no peer makes. *First pass*: the dictionary of words, where
+  there is one, is empty; *second*: the same documents again.
 - datatrove: `get_shingles` and `get_signature` of its stage 1. Its `run`, which also packs, writes, sorts, reads back and
   verifies, is left out in its favour. *Repaired*: with spaCy's cache of split words in use and no sentence splitter.
 - datasketch and rensa make signatures of lists of strings; here of `text.lower().split()` in runs of five, joined. That
@@ -21,7 +22,6 @@ AVX-512. The signatures of mode datatrove are compared with datatrove's for ever
 from __future__ import annotations
 
 import argparse
-import contextlib
 import hashlib
 import json
 import os
@@ -36,8 +36,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent), str(HERE.parent / "tests")]
+from beside_datatrove import HERE, ONE_CORE, measured_texts, repair_their_tokenizer
 
 WARM_TEXTS = ["It was late when the ferry came in, and most of us had gone to bed; the year was 1904.", "", "two words"]
 
@@ -47,12 +46,12 @@ RAW = {
     "exact": "curation, mode datatrove, xxhash64",
     "sha1": "curation, mode datatrove, sha1_64",
     "native": "curation, mode native",
-    "spaces": "curation, mode native, tokenizer whitespace",
+    "rules": "curation, mode native, tokenizer eng_Latn",
     "datasketch": "datasketch",
     "rensa_r": "rensa RMinHash",
     "rensa_c": "rensa CMinHash",
 }
-OURS = ("exact", "native", "spaces")
+OURS = ("exact", "native", "rules")
 READY = {
     "ready_theirs": "datatrove get_signature",
     "ready_exact": "curation, mode datatrove",
@@ -95,19 +94,6 @@ def their_sign() -> Sign:
         return found
 
     return sign
-
-
-def repair_their_tokenizer() -> None:
-    """Split words as datatrove does, without spaCy's memory zone and without the sentence splitter."""
-    from datatrove.utils.word_tokenizers import SpaCyTokenizer, strip_strings
-    from spacy.language import Language
-
-    def word_tokenize(self: Any, text: str) -> list[str]:
-        self.tokenizer.max_length = len(text) + 10
-        return strip_strings([token.text for token in self.tokenizer.make_doc(text)])
-
-    Language.memory_zone = lambda self, mem=None: contextlib.nullcontext(mem)
-    SpaCyTokenizer.word_tokenize = word_tokenize
 
 
 def shingles_of(text: str) -> list[str]:
@@ -171,21 +157,12 @@ def sign_of(side: str, texts: list[str]) -> Sign:
         "exact": lambda: our_sign(mode="datatrove"),
         "sha1": lambda: our_sign(mode="datatrove", hash="sha1_64"),
         "native": our_sign,
-        "spaces": lambda: our_sign(tokenizer="whitespace"),
+        "rules": lambda: our_sign(tokenizer="eng_Latn"),
         "datasketch": datasketch_sign,
         "rensa_r": lambda: rensa_sign("RMinHash"),
         "rensa_c": lambda: rensa_sign("CMinHash"),
     }
     return makers[side]()
-
-
-def measured_texts(data: Path, count: int) -> list[str]:
-    """`count` English documents in an order that is random and always the same."""
-    from reference_corpus import english_documents
-
-    found = english_documents(data)
-    found.sort(key=lambda d: hashlib.blake2b(f"{d.group} {d.name}".encode(), digest_size=8).digest())
-    return [document.text for document in found[:count]]
 
 
 def run_job(side: str, texts: list[str]) -> None:
@@ -208,8 +185,7 @@ def run_job(side: str, texts: list[str]) -> None:
 def measure(side: str, folder: Path) -> dict[str, Any]:
     """One measurement in a process of its own."""
     job, _, processor = side.partition(" ")
-    threads = dict.fromkeys(("POLARS_MAX_THREADS", "NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "RAYON_NUM_THREADS"), "1")
-    environment = {**os.environ, **threads, "OPENBLAS_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
+    environment = {**os.environ, **ONE_CORE}
     if processor:
         environment |= {"NUMBA_CPU_NAME": processor, "NUMBA_CPU_FEATURES": "", "NUMBA_CACHE_DIR": str(folder)}
     command = [sys.executable, __file__, str(folder / "texts.json"), "--job", job]
@@ -250,7 +226,7 @@ def report(arguments: argparse.Namespace) -> str:
         "",
         "How many times faster curation is, first pass:",
         "",
-        "| | µs a document | mode datatrove | native | native, whitespace |",
+        "| | µs a document | mode datatrove | native | native, eng_Latn |",
         "|---|---|---|---|---|",
         *(f"| {RAW[s]} | {cost(s, 0):,.0f} | " + " | ".join(f"**{cost(s, 0) / cost(ours, 0):.1f}**" for ours in OURS) + " |"
           for s in peers),

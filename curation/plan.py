@@ -14,12 +14,15 @@ from dataclasses import dataclass, field, replace
 from curation.errors import RunStopped
 from curation.fingerprint import columns_fingerprint, digest, stage_fingerprint, step_fingerprints
 from curation.pipeline import Pipeline, Segment
-from curation.stage import GlobalStage, Input, Piece, Step, Tally
+from curation.stage import GlobalStage, Input, Piece, Step, Take, Tally
 
 FINGERPRINT_DIGITS = 20
 
 MOST_RANGES = 1024
 """Slices of a verdict at most: beyond so many shards, several share one."""
+
+MOST_TABLES = 16
+"""Tables of a verdict that every shard may be asked to look into; more are brought together by range first."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,12 @@ class Wave:
     """True under --limit: each unit is told how many documents the ones before it left."""
 
 
+Verdict = Sequence[tuple[tuple[PartRef, ...], int]]
+"""For each range of shards the tables of a verdict, and the slice of each that holds the range."""
+
+COLLECT = "collect"
+"""The engine's own step: a slice of many tables of a verdict, as one table."""
+
 Records = Mapping[str, Mapping]
 """Unit name -> its commit record."""
 
@@ -124,7 +133,7 @@ class Plan:
     def waves(self) -> Iterator[Wave]:
         """Yield each wave once the one before it was committed."""
         yield from self._read_waves()
-        verdict: tuple[PartRef, ...] | None = None
+        verdict: Verdict | None = None
         for segment in self.segments[1:]:
             if segment.kind == "global":
                 verdict = yield from self._global_waves(segment)
@@ -193,14 +202,15 @@ class Plan:
         for unit in units:
             self.parts[unit.number].append(part_of(self.final[unit.name]))
 
-    def _rows_unit(self, segment: Segment, shard: int, verdict: tuple[PartRef, ...] | None) -> Unit:
+    def _rows_unit(self, segment: Segment, shard: int, verdict: Verdict | None) -> Unit:
         parts = tuple(self.parts[shard])
         stages = [[s.label, stage_fingerprint(s)] for s in segment.stages]
-        above = [p.fingerprint for p in (*parts, *(verdict or ()))]
-        keys = self._reuse_keys(segment, parts, verdict)
+        tables, slice_ = verdict[shard // self._range_shards()] if verdict else (None, 0)
+        above = [p.fingerprint for p in (*parts, *(tables or ()))]
+        keys = self._reuse_keys(segment, parts, tables)
         return Unit(
-            "rows", segment.index, shard, short(["rows", stages, above]), shards=(parts,), verdict=verdict,
-            verdict_slice=shard // self._range_shards(), reuse_keys=keys,
+            "rows", segment.index, shard, short(["rows", stages, above]), shards=(parts,), verdict=tables,
+            verdict_slice=slice_, reuse_keys=keys,
         )  # fmt: skip
 
     def _reuse_keys(self, segment: Segment, parts: Sequence[PartRef], verdict: tuple[PartRef, ...] | None) -> dict[str, str]:
@@ -221,8 +231,8 @@ class Plan:
 
     # -- global stages
 
-    def _global_waves(self, segment: Segment) -> Generator[Wave, None, tuple[PartRef, ...]]:
-        """The waves of a global stage; returns the tables of its verdict."""
+    def _global_waves(self, segment: Segment) -> Generator[Wave, None, Verdict]:
+        """The waves of a global stage; returns where its verdict lies."""
         stage = segment.stages[0]
         assert isinstance(stage, GlobalStage)
         of_sketch, of_match, of_steps = step_fingerprints(stage)
@@ -249,7 +259,15 @@ class Plan:
                 step = settling.send(self._tallies(units))
             except StopIteration as end:
                 self.reports[stage.label] = end.value or {}
-                return tables[step.name]
+                break
+        verdict = tables[step.name]
+        ranges = range(len(self._bounds()) + 1)
+        if len(verdict) <= MOST_TABLES:
+            return [(verdict, n) for n in ranges]
+        collect = Step(COLLECT, (Take("verdict"),))
+        units = [self._step_unit(segment, collect, n, {"verdict": verdict}, "") for n in ranges]
+        yield Wave(f"{stage.label}: {COLLECT}", units)
+        return [((part,), 0) for part in self._made(units)]
 
     def _step_unit(
         self, segment: Segment, step: Step, number: int, tables: Mapping[str, tuple[PartRef, ...]], own: str

@@ -56,7 +56,7 @@ def run_stage(
     """
     started = time.perf_counter()
     retried = getattr(apply, "retried", 0)
-    given = alive.select("doc", *stage.reads)
+    given = alive.select("doc", *dict.fromkeys((*stage.reads, *stage.rewrites)))
     answer = _answer(stage, apply, given, known, count)
     merged = alive.drop([c for c in answer.columns if c != "doc" and c in alive.columns]).hstack(answer.drop("doc"))
     if stage.drops or merged["drop_reason"].null_count() < merged.height:

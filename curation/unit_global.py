@@ -12,7 +12,7 @@ import pyarrow as pa
 from curation.document import HEAVY
 from curation.errors import ContractError, explain_mismatch
 from curation.parts import ShardReader
-from curation.plan import PartRef, Unit
+from curation.plan import COLLECT, PartRef, Unit
 from curation.records import Result
 from curation.slices import cut_by_partition, read_columns, read_slice, read_slices, slice_rows, write_slices
 from curation.stage import Found, GlobalStage
@@ -53,8 +53,10 @@ def match(folder: Folder, stage: GlobalStage, unit: Unit, out: BinaryIO, result:
 
 def step(folder: Folder, stage: GlobalStage, unit: Unit, out: BinaryIO, result: Result) -> dict[str, pa.DataType]:
     assert unit.step is not None
-    cut = [part for take, parts in zip(unit.step.takes, unit.taken, strict=True) if take.how == "slice" for part in parts]
-    stage.check_memory(unit.step.name, unit.number, sum(slice_rows(folder, part, unit.number) for part in cut))
+    if unit.step.name == COLLECT:
+        return _collect(folder, unit, out, result)
+    sliced = [part for take, parts in zip(unit.step.takes, unit.taken, strict=True) if take.how == "slice" for part in parts]
+    stage.check_memory(unit.step.name, unit.number, sum(slice_rows(folder, part, unit.number) for part in sliced))
     taken = [_tables(folder, parts, take.how, unit.number) for take, parts in zip(unit.step.takes, unit.taken, strict=True)]
     found = _found(stage.step(unit.step, unit.number, taken), result)
     if unit.step.slices:
@@ -64,13 +66,18 @@ def step(folder: Folder, stage: GlobalStage, unit: Unit, out: BinaryIO, result: 
         _broke(stage, unit.step.name, "a verdict with `doc`", ", ".join(found.columns) or "no columns")
     found = found.sort("doc", maintain_order=True)
     ranges = np.searchsorted(np.array(unit.bounds, dtype=np.uint64), found["doc"].to_numpy(), side="right")
-    cut = found.with_columns(pl.Series("partition", ranges, dtype=pl.UInt32))
-    return _write(cut, out, result, len(unit.bounds) + 1)
+    ranged = found.with_columns(pl.Series("partition", ranges, dtype=pl.UInt32))
+    return _write(ranged, out, result, len(unit.bounds) + 1)
+
+
+def _collect(folder: Folder, unit: Unit, out: BinaryIO, result: Result) -> dict[str, pa.DataType]:
+    rows = verdict_of(folder, unit.taken[0], unit.number, 0, (1 << 64) - 1)
+    return _write(rows.with_columns(pl.lit(0, dtype=pl.UInt32).alias("partition")), out, result, 1)
 
 
 def verdict_of(folder: Folder, parts: Sequence[PartRef], number: int, first: int, last: int) -> pl.DataFrame:
     """The rows of a verdict's slice between two documents, by `doc`."""
-    frames = [frame for part in parts if (frame := read_slice(folder, part, number)) is not None]
+    frames = list(_tables(folder, tuple(parts), "slice", number))
     if not frames:
         return read_columns(folder, parts[0])
     return pl.concat(frame.filter(pl.col("doc").is_between(first, last)) for frame in frames).sort("doc", maintain_order=True)

@@ -8,6 +8,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -24,8 +26,16 @@ from curation.runners.local import LocalExecutor
 FOLDERS = ("warc-commoncrawl", "warc-general", "warc-edge")
 
 
-def curate(inputs: list[str], out: Path, workers: int, recipe: str = "common_crawl_english_fast", *settings: str):
+def curate(
+    inputs: list[str],
+    out: Path,
+    workers: int,
+    recipe: str = "common_crawl_english_fast",
+    *settings: str,
+    without: Collection[str] = (),
+):
     pipeline = with_settings(load_recipe(recipe), settings)
+    pipeline = replace(pipeline, stages=tuple(stage for stage in pipeline.stages if stage.label not in without))
     return run_pipeline(pipeline, inputs, str(out), lambda p, f, o: LocalExecutor(p, f, o, workers=workers))
 
 
@@ -41,6 +51,8 @@ def test_all_archives_together(data_folder: Path, tmp_path: Path) -> None:
         assert entry["accounted"] == entry["bytes"], entry["path"]
     assert census["input"]["records"]["response"] == census["stages"][0]["in"] > 1500
     assert census["output"]["documents"] > 30
+    fewer_rules = curate(inputs, tmp_path / "fewer_rules", 1, without=("gopher_repetition", "gopher_quality", "c4")).census
+    assert fewer_rules is not None and fewer_rules["output"]["documents"] > 50
 
     columns = ["doc", "id", "url", "text", "cluster_id", "charset", "warc_offset"]
     wanted = documents(str(tmp_path / "one"), columns)
@@ -71,9 +83,20 @@ def inner_archive() -> bytes:
 
 
 GOOD = html(
-    b"<article><p>This is an ordinary sentence about the weather in a small town, and it ends here.</p>"
-    b"<p>Another sentence follows it, a little longer than the first one, and it too has a proper end.</p></article>"
+    b"<article><h1>The weather station of a small town</h1>"
+    b"<p>Every morning at seven the schoolteacher walks up the hill and writes down what the instruments say. She has done "
+    b"so for twenty years, and before her it was the job of an old postman who never missed a day, even in winter.</p>"
+    b"<p>The books in which they kept their numbers fill a whole shelf of the library. Anyone may read them, but hardly "
+    b"anybody did until last spring, when two students came from the university to look for signs of a changing climate. "
+    b"They copied each page by hand, compared it with records of the nearest airport and found only three mistakes.</p>"
+    b"<p>What surprised them most was the rain. Summers had become drier, as everyone expected, yet the storms of autumn "
+    b"brought more water than ever before. The river that runs below the church left its bed four times in ten years. "
+    b"People who live beside it have started to build walls, and the council wants to plant trees along both banks.</p>"
+    b"<p>The teacher will retire soon. A neighbour with a small garden has offered to take over, and the children already "
+    b"know how to read the glass tube that measures the rain. It seems that the long row of books is going to grow.</p>"
+    b"</article>"
 )
+"""Long and plain enough to pass every rule of the recipes."""
 
 PATHOLOGICAL: dict[str, tuple[bytes, list[tuple[str, str]]]] = {
     "five megabytes of div": (html(b"<div>" * 1_000_000), []),
@@ -106,9 +129,7 @@ def test_pathological_pages_end_within_the_bounds(tmp_path: Path) -> None:
         assert peak < 2.0, f"a guard child grew to {peak:.2f} GiB"
         kept, gone = documents(str(out)), dropped(str(out))
         assert kept.height + gone.height == len(PATHOLOGICAL), "each is recorded once, and no inner page came out"
-        good = gone.filter(pl.col("url") == "http://bad.example/a-good-page")
-        later = ("gopher_repetition", "gopher_quality", "c4", "fineweb")  # it is short, so a rule on prose may drop it
-        assert "http://bad.example/a-good-page" in kept["url"].to_list() or good["drop_stage"].item() in later
+        assert "http://bad.example/a-good-page" in kept["url"].to_list()
         fates = dict(gone.select("url", pl.format("{}:{}", "drop_stage", "drop_reason")).rows())
         assert fates["http://bad.example/gzip-bomb"] == "warc:too_large"
 

@@ -71,3 +71,19 @@ def check_arrays(words: Words, texts: Sequence[str | None], blanks: bool = False
             assert words.hash[k] == value
             place = at + int(words.size[k])
         assert raw[place:].decode().strip() == ""
+
+
+@cache
+def _spaced_pattern() -> Any:
+    import regex
+
+    scripts = "".join(rf"\p{{{name}}}" for name in ("Han", "Hiragana", "Katakana", "Bopomofo", "Yi", "Tangut", "Nushu"))
+    # letters that several scripts share: closing and Masu mark, prolonged sound mark, half-width sound marks
+    common = r"\u3006\u303c\u30fc\uff70\uff9e\uff9f"
+    letter = rf"(?:(?=[\p{{L}}\u3007])(?:\p{{lb=SA}}|[{scripts}\p{{Khitan_Small_Script}}{common}]))"
+    return regex.compile(rf"{letter}[\p{{M}}\p{{Cf}}--\u200b]*|(?:(?!{letter})[^\p{{P}}\s\x1c-\x1f\u200b])+", regex.V1)
+
+
+def spaced_words(text: str) -> list[str]:
+    """The words of tokenizer "spaced", by a pattern over Unicode's own properties."""
+    return _spaced_pattern().findall(text)

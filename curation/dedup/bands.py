@@ -1,8 +1,9 @@
 """Band records: documents that agree in all rows of a band share a bucket, and each bucket becomes a star.
 
 A record is `doc`, `partition` (band and range of keys), `key` (64 bits of the band), the 128-bit sketch of the whole
-signature in `low` and `high`, and the survivor ranks. A document has one record a band, so within a partition every
-document lies in one bucket and the stars of its buckets are a forest: nothing is left to contract there.
+signature in `low` and `high`, the survivor ranks, and what else is carried along. A document has one record a band, so
+within a partition every document lies in one bucket and the stars of its buckets are a forest: nothing is left to contract
+there.
 
 Source: ours; bands after Indyk and Motwani (STOC 1998), one-bit sketches after Li and König (b-Bit Minwise Hashing, WWW
 2010), the star to the least member after Kiveris et al. (Connected Components in MapReduce and Beyond, SoCC 2014).
@@ -11,6 +12,7 @@ Source: ours; bands after Indyk and Motwani (STOC 1998), one-bit sketches after 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -21,27 +23,30 @@ SKETCH_BITS = 128
 STAR_ROUNDS = 64
 """Centres a bucket may have. What is like none of them stays alone: it is kept."""
 
-PEAK_BYTES = 220
+HOTTEST = 5
+"""Largest buckets of a partition that are told of."""
+
+PEAK_BYTES = 240
 """Bytes a record takes at the peak of `stars`, frame included, with every document in a bucket (measured, with headroom)."""
 
 
-def record_types(rank_names: Sequence[str]) -> dict[str, pl.DataType]:
-    """Columns of a band record."""
-    names = ("key", "low", "high", *rank_names)
+def record_types(carried: Sequence[str]) -> dict[str, pl.DataType]:
+    """Columns of a band record: its own, and those that are `carried` (ranks and what else is asked for)."""
+    names = ("key", "low", "high", *carried)
     return {"doc": pl.UInt64(), "partition": pl.UInt32(), **dict.fromkeys(names, pl.UInt64())}
 
 
 def band_records(
-    docs: np.ndarray, keys: np.ndarray, sketch: np.ndarray, ranks: Mapping[str, np.ndarray], ranges: int
+    docs: np.ndarray, keys: np.ndarray, sketch: np.ndarray, carried: Mapping[str, np.ndarray], ranges: int
 ) -> pl.DataFrame:
-    """Records of documents from their band keys (uint64 [n, bands]) and sketches (uint64 [n, 2])."""
+    """Records of documents from their band keys (uint64 [n, bands]), sketches (uint64 [n, 2]) and carried columns (uint64)."""
     bands = keys.shape[1]
     key = keys.T.ravel()
     band = np.repeat(np.arange(bands, dtype=np.uint32), len(docs))
     columns = {"doc": np.tile(docs, bands), "partition": band * np.uint32(ranges) + key_range(key, ranges), "key": key}
     columns.update({"low": np.tile(sketch[:, 0], bands), "high": np.tile(sketch[:, 1], bands)})
-    columns.update({name: np.tile(values, bands) for name, values in ranks.items()})
-    return pl.DataFrame(columns, schema=record_types(list(ranks)))
+    columns.update({name: np.tile(values, bands) for name, values in carried.items()})
+    return pl.DataFrame(columns, schema=record_types(list(carried)))
 
 
 def key_range(keys: np.ndarray, ranges: int) -> np.ndarray:
@@ -112,19 +117,28 @@ def make_stars(first, low, high, mask_low, mask_high, allowed, rounds, centre):
     return refused
 
 
-def stars(records: pl.DataFrame, rank_names: Sequence[str], band: int, rows: int, min_jaccard: float | None) -> pl.DataFrame:
-    """The stars of one partition: a row for every document that has a like one, with `to`, the document its edge leads
-    to (itself for a centre), its sketch and ranks, sorted by `doc`; and one row without `doc` that counts.
+class Bucket(NamedTuple):
+    """Documents that share a key: how many, and the best of them."""
 
-    The count: documents `seen` (in the first band only, where each has a record), how many the best of their bucket
-    `refused`, and the size of the largest `bucket`, its best document in `to`. With `min_jaccard` None none is refused.
+    size: int
+    best: int
+
+
+def stars(
+    records: pl.DataFrame, rank_names: Sequence[str], band: int, rows: int, min_jaccard: float | None
+) -> tuple[pl.DataFrame, int, list[Bucket]]:
+    """The stars of one partition: a row for every document that has a like one, with `to`, the document its edge leads
+    to (itself for a centre), and the record's other columns but `partition` and `key`, sorted by `doc`.
+
+    Besides, how many documents the best of their bucket refused, and the HOTTEST largest buckets. With `min_jaccard` None
+    none is refused.
     """
     order = np.argsort(records["key"].to_numpy(), kind="stable")
     key = records["key"].to_numpy()[order]
     same = np.zeros(len(key) + 1, dtype=bool)
     same[1:-1] = key[1:] == key[:-1]
     taken = order[same[1:] | same[:-1]]
-    names = ("doc", "low", "high", *rank_names)
+    names = [name for name in records.columns if name not in ("partition", "key")]
     found = {name: records[name].to_numpy()[taken] for name in ("key", *names)}
     place = np.lexsort((found["doc"], *(found[name] for name in reversed(rank_names)), found["key"]))
     found = {name: values[place] for name, values in found.items()}
@@ -138,20 +152,16 @@ def stars(records: pl.DataFrame, rank_names: Sequence[str], band: int, rows: int
     linked = np.flatnonzero(centre >= 0)
     linked = linked[np.argsort(found["doc"][linked])]
     columns = {name: found[name][linked] for name in names} | {"to": found["doc"][centre[linked]]}
-    count = _count(records.height if band == 0 else 0, first, found["doc"], refused)
-    return pl.concat([count, pl.DataFrame(columns)], how="diagonal").select(list(star_types(rank_names)))
+    return pl.DataFrame(columns, schema={**star_types(names)}), refused, _hottest(first, found["doc"])
 
 
-def star_types(rank_names: Sequence[str]) -> dict[str, pl.DataType]:
-    """Columns of what `stars` returns."""
-    names = ("doc", "to", "low", "high", *rank_names, "seen", "refused", "bucket")
-    return dict.fromkeys(names, pl.UInt64())
+def star_types(names: Sequence[str]) -> dict[str, pl.DataType]:
+    """Columns of what `stars` returns, from those of the records."""
+    return dict.fromkeys((*names, "to"), pl.UInt64())
 
 
-def _count(seen: int, first: np.ndarray, docs: np.ndarray, refused: int) -> pl.DataFrame:
+def _hottest(first: np.ndarray, docs: np.ndarray) -> list[Bucket]:
     sizes = np.diff(first)
-    largest = int(sizes.argmax()) if len(sizes) else 0
-    values = {"seen": seen, "refused": refused, "bucket": int(sizes[largest]) if len(sizes) else 0}
-    row = {name: np.array([value], dtype=np.uint64) for name, value in values.items()}
-    row["to"] = docs[first[largest] : first[largest] + 1] if len(sizes) else np.zeros(1, dtype=np.uint64)
-    return pl.DataFrame(row)
+    if not len(sizes):
+        return []
+    return [Bucket(int(sizes[i]), int(docs[first[i]])) for i in np.lexsort((docs[first[:-1]], -sizes))[:HOTTEST]]

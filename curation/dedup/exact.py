@@ -6,24 +6,22 @@ a pair, about 10**-15 in a corpus of 10**12 documents.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from curation.document import HEAVY
-from curation.errors import RecipeError, explain_mismatch
-from curation.stage import GlobalStage
+from curation.dedup.scope import ScopedStage, drop_twins, partition_of, scope_values, twins
 
 _SKETCH = {"doc": pl.UInt64, "partition": pl.UInt32, "key": pl.Binary, "scope": pl.String}
-_VERDICT = {"doc": pl.UInt64, "kept": pl.UInt64, "cluster_size": pl.Int32}
+_VERDICT: Mapping[str, Any] = {"doc": pl.UInt64, "kept": pl.UInt64, "cluster_size": pl.Int32}
 
 
 @dataclass(frozen=True)
-class Exact(GlobalStage):
+class Exact(ScopedStage):
     """Drops every document but the one of least `doc` among those of equal `content_id` and equal `scope`.
 
     `scope`: columns within whose values duplicates are looked for, such as ("source",); () means everywhere. A null in
@@ -34,25 +32,11 @@ class Exact(GlobalStage):
     RecipeError on a heavy column in `scope`.
     """
 
-    scope: Sequence[str] = ()
-
-    libraries: ClassVar[tuple[str, ...]] = ("polars",)
-
-    def __post_init__(self) -> None:
-        refused = [c for c in self.scope if c in HEAVY or c in ("doc", "content_id")]
-        if isinstance(self.scope, str) or refused or len(set(self.scope)) != len(self.scope):
-            wanted = 'light columns, each once, such as ("source",)'
-            raise RecipeError(explain_mismatch("dedup/exact: scope", wanted=wanted, found=repr(self.scope)))
-        if not 1 <= self.partitions <= 1 << 16:
-            raise RecipeError(explain_mismatch("dedup/exact: partitions", wanted="1 to 65536", found=self.partitions))
+    verdict_schema: ClassVar[Mapping[str, Any]] = _VERDICT
 
     @property
     def reads(self) -> tuple[str, ...]:
         return ("content_id",)
-
-    @property
-    def sketch_reads(self) -> tuple[str, ...]:
-        return ("content_id", *self.scope)
 
     @property
     def adds(self) -> Mapping[str, pa.DataType]:
@@ -69,35 +53,19 @@ class Exact(GlobalStage):
             return pl.DataFrame(schema=_SKETCH)
         # digests are uniform, so their first bytes spread texts evenly; equal texts meet whatever their scope
         digests = np.frombuffer(b"".join(key[:8] for key in rows["content_id"]), dtype=">u8")
-        partition = pl.Series("partition", (digests % self.partitions).astype(np.uint32))
-        scope = pl.struct(list(self.scope)).struct.json_encode() if self.scope else pl.lit("", dtype=pl.String)
-        return rows.select("doc", partition, pl.col("content_id").alias("key"), scope.alias("scope"))
+        partition = partition_of(digests, self.partitions)
+        return rows.select("doc", partition, pl.col("content_id").alias("key"), scope_values(self.scope))
 
     def match(self, partition: pl.DataFrame) -> pl.DataFrame:
         """`doc`, `kept`, `cluster_size` of every document that has a twin, the kept one included, sorted by `doc`."""
-        group = ("key", "scope")
-        return (
-            partition.select(
-                "doc",
-                pl.col("doc").min().over(group).alias("kept"),
-                pl.len().over(group).cast(pl.Int32).alias("cluster_size"),
-            )
-            .filter(pl.col("cluster_size") > 1)
-            .sort("doc")
-        )
-
-    def settle(self, matches: Iterable[pl.DataFrame]) -> pl.DataFrame:
-        """All matches, sorted by `doc`: a text lies in one partition, so there is nothing left to join."""
-        return pl.concat([pl.DataFrame(schema=_VERDICT), *matches]).sort("doc")
+        return twins(partition, pl.col("doc").min(), "cluster_size")
 
     def apply(self, batch: pl.DataFrame, verdict: pl.DataFrame) -> pl.DataFrame:
         """`cluster_id`, `cluster_size`, and `duplicate` with the kept twin for all but the survivor."""
         found = batch.select("doc").join(verdict, on="doc", how="left", maintain_order="left")
-        is_twin = pl.col("kept").is_not_null() & (pl.col("kept") != pl.col("doc"))
         return found.select(
             "doc",
             pl.coalesce("kept", "doc").alias("cluster_id"),
             pl.col("cluster_size").fill_null(1),
-            pl.when(is_twin).then(pl.lit("duplicate")).alias("drop_reason"),
-            pl.when(is_twin).then(pl.format("kept twin doc={}", pl.col("kept"))).alias("drop_detail"),
+            *drop_twins("duplicate"),
         )

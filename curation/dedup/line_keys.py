@@ -11,8 +11,9 @@ from functools import cache
 import numpy as np
 import polars as pl
 
-from curation.text.buffers import point_at, sequence_size, space_size, strings, utf8
+from curation.text.buffers import point_at, sequence_size, strings, utf8
 from curation.text.compiled import kernel, leaf
+from curation.text.segments import is_blank, stripped
 from curation.text.tables import Flag, flags_of
 
 _KEPT, _LEFT_OUT, _DIGIT, _BLANK = 0, 1, 2, 3
@@ -63,34 +64,6 @@ def without_lines(
 
 
 @leaf
-def _is_blank(data, at, end):
-    while at < end:
-        size = space_size(data, at, end)
-        if size == 0:
-            return False
-        at += size
-    return True
-
-
-@leaf
-def _stripped(data, start, end):
-    """The bounds of a line without white space at its ends."""
-    while start < end:
-        size = space_size(data, start, end)
-        if size == 0:
-            break
-        start += size
-    while end > start:
-        last = end - 1
-        while last > start and (data[last] & 0xC0) == 0x80:
-            last -= 1
-        if space_size(data, last, end) == 0:
-            break
-        end = last
-    return start, end
-
-
-@leaf
 def _add(value, byte):
     value = (value ^ np.uint64(byte)) * _MIX
     return value ^ (value >> _HALF)
@@ -99,7 +72,7 @@ def _add(value, byte):
 @leaf
 def _line_key(data, start, end, kinds, value):
     """(`value` with the normal form of a line taken in, its code points)."""
-    start, end = _stripped(data, start, end)
+    start, end = stripped(data, start, end)
     at, chars, blank = start, 0, False
     while at < end:
         size = sequence_size(data[at])
@@ -141,12 +114,12 @@ def _keys(data, starts, kinds, paragraphs, min_chars, every):
         while at <= end:
             first, value, chars = number, np.uint64(0), 0
             stop = _line_end(data, at, end)
-            blank = not every and _is_blank(data, at, stop)
+            blank = not every and is_blank(data, at, stop)
             value, chars = _line_key(data, at, stop, kinds, value)
             at, number = stop + 1, number + 1
             while paragraphs and not blank and at <= end:
                 stop = _line_end(data, at, end)
-                if _is_blank(data, at, stop):
+                if is_blank(data, at, stop):
                     break
                 value, more = _line_key(data, at, stop, kinds, _add(value, 10))
                 chars += more
@@ -176,7 +149,7 @@ def _cut(data, starts, first, lines, paragraphs, every, out):
         last, blanks, most_blanks, cutting, cut_here = at, 0, 0, False, False
         while at <= end:
             stop = _line_end(data, at, end)
-            if not every and _is_blank(data, at, stop):
+            if not every and is_blank(data, at, stop):
                 blanks += 1
                 most_blanks = max(most_blanks, blanks)
                 cutting = False

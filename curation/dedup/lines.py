@@ -6,18 +6,17 @@ Source: CCNet, Wenzek et al., arXiv:1911.00359, section 3.1 (paragraph deduplica
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
+from curation.dedup.cutting import TextCutter
 from curation.dedup.line_keys import line_keys, without_lines
-from curation.dedup.scope import check_scope, partition_of, scope_keys
-from curation.errors import RecipeError, explain_mismatch
-from curation.stage import GlobalStage
+from curation.dedup.scope import partition_of, scope_keys
+from curation.options import check_choice, check_whole, refuse
 
 _UNITS = ("line", "paragraph")
 _KEEP = ("first", "none")
@@ -28,7 +27,7 @@ _SCOPED = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True)
-class Lines(GlobalStage):
+class Lines(TextCutter):
     """Cuts repeated lines out of `text`; drops (`no_line_left`) documents of which only blank lines would stay, whose
     tombstone keeps the text as it was.
 
@@ -56,45 +55,22 @@ class Lines(GlobalStage):
     keep: str = "first"
     min_copies: int = 2
     min_chars: int = 1
-    scope: Sequence[str] = ()
     compat: str = ""
 
-    libraries: ClassVar[tuple[str, ...]] = ("polars",)
+    settles_apart: ClassVar[bool] = False  # a document's lines lie in many partitions
+    verdict_schema: ClassVar[Mapping[str, Any]] = _VERDICT
+    reason: ClassVar[str] = "no_line_left"
+    removed: ClassVar[tuple[str, str]] = ("stat_lines_removed", "stat_lines_removed_bytes")
 
     def __post_init__(self) -> None:
-        check_scope("lines", self.scope, self.partitions)
-        for name, allowed in (("unit", _UNITS), ("keep", _KEEP), ("compat", _COMPATS)):
-            if getattr(self, name) not in allowed:
-                found = repr(getattr(self, name))
-                raise RecipeError(explain_mismatch(f"dedup/lines: {name}", wanted=f"one of {allowed}", found=found))
-        for name, least in (("min_copies", 2), ("min_chars", 1)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                wanted = f"a whole number of at least {least}"
-                raise RecipeError(explain_mismatch(f"dedup/lines: {name}", wanted=wanted, found=repr(value)))
+        super().__post_init__()
+        check_choice(self, "unit", _UNITS)
+        check_choice(self, "keep", _KEEP)
+        check_choice(self, "compat", _COMPATS)
+        check_whole(self, "min_copies", least=2)
+        check_whole(self, "min_chars", least=1)
         if self.compat and (self.unit != "line" or self.min_chars != 1):
-            found = f"unit={self.unit!r}, min_chars={self.min_chars}"
-            raise RecipeError(explain_mismatch("dedup/lines: compat", wanted="lines of every length", found=found))
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return ("text",)
-
-    @property
-    def sketch_reads(self) -> tuple[str, ...]:
-        return ("text", *self.scope)
-
-    @property
-    def rewrites(self) -> tuple[str, ...]:
-        return ("text",)
-
-    @property
-    def adds(self) -> Mapping[str, pa.DataType]:
-        return {"stat_lines_removed": pa.int32(), "stat_lines_removed_bytes": pa.int32()}
-
-    @property
-    def drops(self) -> tuple[str, ...]:
-        return ("no_line_left",)
+            refuse(self, "compat", "lines of every length", f"unit={self.unit!r}, min_chars={self.min_chars}")
 
     def sketch(self, batch: pl.DataFrame) -> pl.DataFrame:
         """`doc`, `partition`, `key` (uint64), `line` (int32) of every line."""
@@ -133,20 +109,6 @@ class Lines(GlobalStage):
         lists = found["lines"]
         first = np.append(0, np.cumsum(lists.list.len().fill_null(0).to_numpy())).astype(np.int64)
         lines = lists.explode().drop_nulls().to_numpy()
-        text = batch["text"]
-        cut, gone, stayed = without_lines(text, first, lines.astype(np.int32), self.unit == "paragraph", self.compat)
-        emptied = pl.Series((gone > 0) & ~stayed)
-        size = (text.str.len_bytes().cast(pl.Int64) - cut.str.len_bytes().cast(pl.Int64)).fill_null(0).cast(pl.Int32)
-        return pl.DataFrame(
-            [batch["doc"], text, cut.alias("cut"), pl.Series("stat_lines_removed", gone),
-             size.alias("stat_lines_removed_bytes"), emptied.alias("emptied")]
-        ).select(
-            "doc",
-            pl.when(pl.col("text").is_null() | pl.col("emptied")).then("text").otherwise("cut").alias("text"),
-            "stat_lines_removed",
-            "stat_lines_removed_bytes",
-            pl.when("emptied").then(pl.lit("no_line_left")).alias("drop_reason"),
-            pl.when("emptied")
-            .then(pl.format("each of its {} lines is repeated", pl.col("stat_lines_removed")))
-            .alias("drop_detail"),
-        )  # fmt: skip
+        cut, gone, stayed = without_lines(batch["text"], first, lines.astype(np.int32), self.unit == "paragraph", self.compat)
+        why = pl.format("each of its {} lines is repeated", pl.col("stat_lines_removed"))
+        return self.answer(batch, cut, gone, (gone > 0) & ~stayed, why)

@@ -1,8 +1,15 @@
 """Near-duplicates by MinHash: of documents that are alike, the best stays, and what is not like it stays too.
 
 Documents that agree on all rows of a band are candidates. Within a bucket each is held against the best document, over
-the bits of a 128-bit sketch that the band does not hold; what is alike is joined by union-find; and every member of a
+the bits of a 128-bit sketch that the band does not hold; what is alike is joined to components; and every member of a
 component is held against the component's survivor, so that a chain of neighbours does not fall for one of them.
+
+    sketch   a shard          -> a record for each band of each document, cut by band and range of keys
+    match    a range of a band -> the stars of its buckets (dedup/bands.py), cut by document
+    label    all stars         -> the least document of each component, in one place (dedup/labels.py); where that is too
+                                 small, `edges` and rounds of `large` and `small` stars, in slices by document
+    gather   a slice           -> each document once, with its edges and label, cut by component
+    cluster  a slice           -> the verdict on whole components (dedup/components.py)
 
 Source: Broder, "On the resemblance and containment of documents" (1997); bands and defaults as FineWeb
 (arXiv:2406.17557) and datatrove 0.10.1 `pipeline/dedup/minhash.py`; verified merges are ours, after the sketches of Li
@@ -11,27 +18,33 @@ and König (WWW 2010).
 
 from __future__ import annotations
 
-import hashlib
 import math
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from curation.dedup.bands import PEAK_BYTES, band_records, record_types, star_types, stars
-from curation.dedup.components import Gathering, clusters, verdict
+from curation.dedup import labels
+from curation.dedup.bands import PEAK_BYTES, band_records, record_types, stars
+from curation.dedup.components import GATHER_BYTES, MEMBER_BYTES, VERDICT, Members, clusters, gather, members, verdict
+from curation.dedup.labels import LABEL_BYTES, Components
+from curation.dedup.scope import check_scope, scope_keys
 from curation.dedup.signatures import Family, Signer, band_keys, bit_sketch
 from curation.dedup.survivors import Rule, check_policy, rank_columns, ranks
-from curation.document import HEAVY, content_id
+from curation.document import content_id
 from curation.errors import RecipeError, RunStopped, explain_mismatch
-from curation.stage import GlobalStage, Resources
+from curation.stage import Found, GlobalStage, Resources, Settling, Step, Take, Tally
 
 TEXT_BYTES = "text_bytes"
 """Name under which a survivor policy may ask for the size of the text itself, in bytes."""
+
+REPORTED = 20
+"""Buckets and clusters a report names at most, the largest first."""
 
 _SHORT = ("exact", "keep")
 _signers = threading.local()
@@ -45,7 +58,8 @@ class Minhash(GlobalStage):
     The signature: `mode` "native" or "datatrove" (the reference's values, bit by bit), `hash` (datatrove only:
     "xxhash64", "sha1_64", "xxhash32", "sha1_32"), `bands` and `rows` (a pair of Jaccard similarity J shares a band with
     probability 1 - (1 - J**rows)**bands: one half at 0.69 by default), `ngram` words a shingle, `seed` of the
-    permutations, `tokenizer` (a language such as "eng_Latn" or "whitespace"). See dedup/signatures.py.
+    permutations, `tokenizer` (a language such as "eng_Latn", "whitespace", or "spaced": any language's words, letters
+    where a script has no spaces; None: "spaced" in mode native, "eng_Latn" in mode datatrove). See dedup/signatures.py.
 
     `scope`: columns within whose values near-duplicates are looked for, such as ("source",); () means everywhere.
     `min_jaccard`: least estimated similarity (-1 to 1) of a document with the best of its bucket and with its survivor;
@@ -54,13 +68,18 @@ class Minhash(GlobalStage):
     in order, at most four; `text_bytes` is the size of the text; a null is the worst; ties go to the least `doc`.
     `short_documents`: what becomes of documents of fewer than `ngram` words. "exact": they are duplicates of equals only
     (native: of the same words; datatrove: of the same text). "keep": they always stay. Documents without words stay.
-    `max_cluster_share`: the run stops when a cluster of `share_from` documents or more holds a larger share (0 to 1) of
-    all documents with a signature; None never stops. `annotate`: False adds no column, for a recipe where dedup/exact
-    adds them already.
+    `drop`: False drops nothing and adds `stat_cluster_similarity` (float32, with the survivor; null for a document alone),
+    for a later stage such as dedup/confirm to decide. `extend`: True for a recipe where a stage before it, such as
+    dedup/exact, adds clusters already: they are joined, their sizes are summed.
 
-    Memory: `documents` is how many documents are expected in all, `memory_gb` (GiB) what one match may take:
-    `partitions` follows from both unless given (then a multiple of `bands`), and a partition that would take more stops
-    the run before it begins. `settle_memory_gb` (GiB) bounds the clustering, about 240 bytes a document that has a like one.
+    `share_of`: columns whose values say what a document belongs to, such as its source; when a cluster of `share_from`
+    documents or more holds a larger share than `max_cluster_share` (0 to 1) of all that belong together, the run stops:
+    a template, or a broken extractor. None never stops.
+
+    Memory: `documents` is how many documents are expected in all, `memory_gb` (GiB) what one unit may take: `partitions`
+    follows from both unless given (then a multiple of `bands`), and a partition that would take more stops the run
+    before it is read. `settle_memory_gb` (GiB) is what one place may take to label components, about 90 bytes a document;
+    more documents than that are labelled in rounds over slices, with the same answer.
 
     Adds `cluster_id` (uint64: `doc` of the survivor, its own for a document alone) and `cluster_size` (int32). The answer
     depends on neither the order of documents nor the partitions. Raises RecipeError on senseless settings.
@@ -72,27 +91,33 @@ class Minhash(GlobalStage):
     rows: int = 8
     ngram: int = 5
     seed: int = 1
-    tokenizer: str = "eng_Latn"
+    tokenizer: str | None = None
     scope: Sequence[str] = ()
     min_jaccard: float | None = 0.55
     keep: Sequence[Rule] = ((TEXT_BYTES, "largest"),)
     short_documents: str = "exact"
+    drop: bool = True
+    extend: bool = False
+    share_of: Sequence[str] = ("source",)
     max_cluster_share: float | None = 0.1
     share_from: int = 1000
-    annotate: bool = True
     documents: int = 10_000_000
     memory_gb: float = 2.5
     settle_memory_gb: float = 8.0
     partitions: int = field(default=0, kw_only=True)
 
     libraries: ClassVar[tuple[str, ...]] = ("polars", "numpy", "numba")
+    sketch_fields: ClassVar[tuple[str, ...]] = (
+        "mode", "hash", "bands", "rows", "ngram", "seed", "tokenizer", "scope", "keep", "short_documents", "extend",
+        "share_of", "partitions",
+    )  # fmt: skip
+    match_fields: ClassVar[tuple[str, ...]] = ("min_jaccard",)
 
     def __post_init__(self) -> None:
         _ = self.family  # raises on a senseless one
         check_policy("dedup/minhash: keep", self.keep)
-        refused = [c for c in self.scope if c in HEAVY or c == "doc"]
-        if isinstance(self.scope, str) or refused or len(set(self.scope)) != len(self.scope):
-            raise _wrong("scope", 'light columns, each once, such as ("source",)', self.scope)
+        for name in ("scope", "share_of"):
+            check_scope(self, name)
         if self.short_documents not in _SHORT:
             raise _wrong("short_documents", " or ".join(_SHORT), self.short_documents)
         if self.min_jaccard is not None and not -1 <= self.min_jaccard <= 1:
@@ -122,110 +147,220 @@ class Minhash(GlobalStage):
         return math.ceil(documents * PEAK_BYTES / (self.memory_gb * 2**30))
 
     @property
+    def match_slices(self) -> int:
+        """Slices of documents in which stars are gathered: a document may have a star in every band."""
+        return self.bands * self.ranges
+
+    @property
     def reads(self) -> tuple[str, ...]:
         return ()
 
     @property
     def sketch_reads(self) -> tuple[str, ...]:
         policy = (column for column, _ in self.keep if column != TEXT_BYTES)
-        return tuple(dict.fromkeys(("text", *self.scope, *policy)))
+        weight = ("cluster_size",) if self.extend else ()
+        return tuple(dict.fromkeys(("text", *self.scope, *self.share_of, *policy, *weight)))
 
     @property
     def adds(self) -> Mapping[str, pa.DataType]:
-        return {"cluster_id": pa.uint64(), "cluster_size": pa.int32()} if self.annotate else {}
+        similarity = {} if self.drop else {"stat_cluster_similarity": pa.float32()}
+        return similarity if self.extend else {"cluster_id": pa.uint64(), "cluster_size": pa.int32(), **similarity}
+
+    @property
+    def rewrites(self) -> tuple[str, ...]:
+        return ("cluster_id", "cluster_size") if self.extend else ()
 
     @property
     def drops(self) -> tuple[str, ...]:
-        return ("near_duplicate",)
+        return ("near_duplicate",) if self.drop else ()
 
     @property
     def resources(self) -> Resources:
         return Resources(memory_gb=self.memory_gb)
 
+    # -- sketch
+
     def sketch(self, batch: pl.DataFrame) -> pl.DataFrame:
         """A record for each band of each document with a signature; see dedup/bands.py. Scopes are part of the keys."""
         signed = _signer(self.family).sign(batch["text"])
         keys, sketches = band_keys(signed, self.family), bit_sketch(signed)
-        keys ^= _scope_numbers(batch, self.scope)[:, None]
+        keys ^= scope_keys(batch, self.scope)[:, None]
         present = signed.present
         if self.short_documents == "keep":
             present = present & (signed.words >= self.ngram)
-        sized = batch.with_columns(pl.col("text").str.len_bytes().alias(TEXT_BYTES))
-        names = dict(zip(rank_columns(self.keep), ranks(sized, self.keep), strict=True))
+        carried = self._carried(batch)
         docs = batch["doc"].to_numpy()
-        chosen = {name: values[present] for name, values in names.items()}
+        chosen = {name: values[present] for name, values in carried.items()}
         made = [band_records(docs[present], keys[present], sketches[present], chosen, self.ranges)]
         if self.short_documents == "exact":
-            made.append(self._short_records(batch, np.flatnonzero(~signed.present & (signed.words > 0)), names))
+            made.append(self._short_records(batch, np.flatnonzero(~signed.present & (signed.words > 0)), carried))
         return pl.concat(made)
 
-    def _short_records(self, batch: pl.DataFrame, rows: np.ndarray, names: Mapping[str, np.ndarray]) -> pl.DataFrame:
+    def _carried(self, batch: pl.DataFrame) -> dict[str, np.ndarray]:
+        """What goes with a document's records: its ranks, what it belongs to, how many it stands for."""
+        sized = batch.with_columns(pl.col("text").str.len_bytes().alias(TEXT_BYTES))
+        carried = dict(zip(rank_columns(self.keep), ranks(sized, self.keep), strict=True))
+        if self.share_of:
+            carried["origin"] = scope_keys(batch, self.share_of)
+        if self.extend:
+            carried["weight"] = batch["cluster_size"].cast(pl.UInt64).to_numpy()
+        return carried
+
+    def _short_records(self, batch: pl.DataFrame, rows: np.ndarray, carried: Mapping[str, np.ndarray]) -> pl.DataFrame:
         """One record, in the first band, for each short document without a signature: its text's digest is its sketch."""
         if not len(rows):
-            return pl.DataFrame(schema=record_types(list(names)))
+            return pl.DataFrame(schema=record_types(list(carried)))
         digests = b"".join(content_id(text) for text in batch["text"].gather(rows))
         sketch = np.frombuffer(digests, dtype="<u8").reshape(-1, 2).astype(np.uint64)
-        keys = sketch[:, :1] ^ _scope_numbers(batch, self.scope)[rows, None]
-        chosen = {name: values[rows] for name, values in names.items()}
+        keys = sketch[:, :1] ^ scope_keys(batch, self.scope)[rows, None]
+        chosen = {name: values[rows] for name, values in carried.items()}
         return band_records(batch["doc"].to_numpy()[rows], keys, sketch, chosen, self.ranges)
 
-    def match(self, partition: pl.DataFrame) -> pl.DataFrame:
-        """The stars of one partition and its count; see dedup/bands.py. Raises RunStopped when it is too large."""
-        names = rank_columns(self.keep)
-        if not partition.height:
-            return pl.DataFrame(schema=star_types(names))
-        need = partition.height * PEAK_BYTES / 2**30
-        number = int(partition["partition"][0])
-        if need > self.memory_gb:
-            enough = self.bands * math.ceil(1.1 * self.ranges * need / self.memory_gb)
-            raise RunStopped(
-                explain_mismatch(
-                    f"dedup/minhash: partition {number} holds {partition.height} documents",
-                    wanted=f"at most {self.memory_gb} GiB to match them",
-                    found=f"{need:.1f} GiB",
-                    hint=f"partitions={enough}, or a larger memory_gb; dedup/exact before it where most share one key",
-                )
-            )
-        return stars(partition, names, number // self.ranges, self.rows, self.min_jaccard)
+    # -- match
 
-    def settle(self, matches: Iterable[pl.DataFrame]) -> pl.DataFrame:
-        """`doc`, `kept`, `cluster_size`, `similarity` of every member of a cluster, sorted by `doc`."""
-        gathering = Gathering(rank_columns(self.keep), self.settle_memory_gb)
-        seen, hottest = 0, (0, 0)
-        for found in matches:
-            count = found.filter(pl.col("doc").is_null())
-            seen += int(count["seen"].sum() or 0)
-            hottest = max(hottest, *count.select("bucket", "to").iter_rows(), key=lambda bucket: (bucket[0], -bucket[1]))
-            gathering.add(found.filter(pl.col("doc").is_not_null()))
-        touched = gathering.touched()
-        settled = verdict(touched, clusters(touched, self.min_jaccard))
-        self._check_share(settled, seen, hottest)
-        return settled
-
-    def _check_share(self, settled: pl.DataFrame, seen: int, hottest: tuple[int, int]) -> None:
-        if self.max_cluster_share is None or not settled.height:
+    def check_memory(self, step: str, number: int, rows: int) -> None:
+        """Stops before a unit reads more than `memory_gb`."""
+        need = rows * {"match": PEAK_BYTES, "gather": GATHER_BYTES, "cluster": MEMBER_BYTES}.get(step, 0) / 2**30
+        if need <= self.memory_gb:
             return
-        size, kept = settled.sort("cluster_size", "kept", descending=(True, False)).select("cluster_size", "kept").row(0)
-        if size >= self.share_from and size > self.max_cluster_share * seen:
-            raise RunStopped(
-                explain_mismatch(
-                    f"dedup/minhash: the cluster of doc={kept} holds {size} documents: a template, or a broken extractor?",
-                    wanted=f"at most {self.max_cluster_share:.1%} of the {seen} documents with a signature",
-                    found=f"{size / seen:.1%}; the largest bucket, of doc={hottest[1]}, holds {hottest[0]}",
-                    hint="look at that document; put dedup/exact before it, raise min_jaccard or max_cluster_share",
-                )
+        enough = self.bands * math.ceil(1.1 * self.ranges * need / self.memory_gb)
+        hints = {
+            "match": f"partitions={enough}, or a larger memory_gb; dedup/exact before it where most share one key",
+            "cluster": "a larger memory_gb; one component may be that large: dedup/exact before it, or more rows a band",
+        }
+        raise RunStopped(
+            explain_mismatch(
+                f"dedup/minhash: partition {number} of {step} holds {rows} documents",
+                wanted=f"at most {self.memory_gb} GiB for them",
+                found=f"{need:.1f} GiB",
+                hint=hints.get(step, f"partitions={enough}, or a larger memory_gb"),
             )
+        )
+
+    def match(self, partition: pl.DataFrame) -> Found:
+        """The stars of one partition; see dedup/bands.py. Facts: documents `seen` by what they belong to (in the first band,
+        where each has a record), how many were `refused`, and the `hottest` buckets, size and best document."""
+        band = int(partition["partition"][0]) // self.ranges
+        rows, refused, hottest = stars(partition, rank_columns(self.keep), band, self.rows, self.min_jaccard)
+        seen = _per_origin(partition) if band == 0 else {}
+        facts = {"seen": seen, "refused": refused, "hottest": [list(bucket) for bucket in hottest]}
+        return Found(rows.with_columns(labels.spread(rows["doc"].to_numpy(), self.match_slices)), facts)
+
+    # -- settle
+
+    def settling(self, sketched: int, matched: list[Tally]) -> Settling:
+        """Labels in one place or in rounds, by the memory that would take; then documents are gathered and clustered."""
+        seen: Counter[str] = Counter()
+        for tally in matched:
+            seen.update(tally.facts.get("seen", {}))
+        slices = self.match_slices
+        touched = min(sum(tally.rows for tally in matched), seen.total())
+        if touched * LABEL_BYTES <= self.settle_memory_gb * 2**30:
+            yield Step("label", (Take("match", "all"),), 1, slices)
+            last = "label"
+        else:
+            last = yield from self._rounds(slices)
+        yield Step("gather", (Take("match"), Take(last)), slices, slices)
+        clustered = yield Step("cluster", (Take("gather"),), slices)
+        return self._report(seen, matched, clustered)
+
+    def _rounds(self, slices: int) -> Generator[Step, list[Tally], str]:
+        """Alternating stars until a round changes nothing; returns the name of the last step."""
+        tallies = yield Step("edges", (Take("match", "own"),), slices, slices)
+        last, digest = "edges", _digest(tallies)
+        for number in range(1, 1000):
+            yield Step(f"large{number}", (Take(last),), slices, slices)
+            tallies = yield Step(f"small{number}", (Take(f"large{number}"),), slices, slices)
+            last, before, digest = f"small{number}", digest, _digest(tallies)
+            if digest == before:
+                return last
+        raise RunStopped("dedup/minhash: components did not settle in 1000 rounds; this is a defect")
+
+    def step(self, step: Step, number: int, taken: Sequence[Iterator[pl.DataFrame]]) -> pl.DataFrame | Found:
+        slices = self.match_slices
+        if step.name == "label":
+            components = Components()
+            for rows in taken[0]:
+                components.add(rows["doc"].to_numpy(), rows["to"].to_numpy())
+            return components.labels(slices)
+        if step.name == "gather":
+            return self._gather(list(taken[0]), taken[1])
+        if step.name == "cluster":
+            return self._cluster(list(taken[0]))
+        found = pl.concat([pl.DataFrame(schema=labels.EDGES), *(rows.select(*labels.EDGES) for rows in taken[0])])
+        if step.name == "edges" or step.name.startswith("small"):
+            edges = labels.small_star(found) if step.name != "edges" else found
+            return Found(labels.both_ways(edges, slices), {"digest": labels.edge_digest(edges)})
+        return labels.large_star(found, slices)
+
+    def _gather(self, found: list[pl.DataFrame], labelled: Iterator[pl.DataFrame]) -> pl.DataFrame:
+        if not found:
+            return pl.DataFrame(schema={"partition": pl.UInt32})
+        names = [name for name in found[0].columns if name not in ("doc", "to")]
+        rows = gather(found, labels.to_the_lesser(labelled), names)
+        return rows.with_columns(labels.spread(rows["root"].to_numpy(), self.match_slices))
+
+    def _cluster(self, gathered: list[pl.DataFrame]) -> pl.DataFrame | Found:
+        """The verdict on whole components. Facts: documents and survivors in clusters, and the `largest` clusters: documents
+        of one origin, the origin, the survivor, all documents."""
+        if not gathered:
+            return pl.DataFrame(schema=VERDICT)
+        found = members(pl.concat(gathered), rank_columns(self.keep))
+        centre = clusters(found, self.min_jaccard)
+        settled = verdict(found, centre)
+        facts = {
+            "clustered": settled.height,
+            "clusters": settled["kept"].n_unique(),
+            "largest": _largest(found, centre),
+        }
+        return Found(settled, facts)
+
+    def _report(self, seen: Counter[str], matched: list[Tally], clustered: list[Tally]) -> Mapping[str, Any]:
+        """Sums for the census; raises RunStopped when a cluster holds too much of what belongs together."""
+        facts = [tally.facts for tally in clustered if tally.facts]
+        largest = sorted((row for fact in facts for row in fact["largest"]), key=lambda row: (-row[0], row[2], row[1]))
+        hottest = sorted((b for tally in matched for b in tally.facts.get("hottest", ())), key=lambda b: (-b[0], b[1]))
+        for size, origin, kept, whole in largest:
+            share = size / seen[origin]
+            if self.max_cluster_share is not None and size >= self.share_from and share > self.max_cluster_share:
+                named = ", ".join(self.share_of) or "run"
+                raise RunStopped(
+                    explain_mismatch(
+                        f"dedup/minhash: the cluster of doc={kept} holds {whole} documents: a template, or a broken extractor?",
+                        wanted=f"at most {self.max_cluster_share:.1%} of the {seen[origin]} documents of one {named}",
+                        found=f"{share:.1%} ({size}); the largest bucket, of doc={hottest[0][1]}, holds {hottest[0][0]}",
+                        hint="look at that document; put dedup/exact before it, raise min_jaccard or max_cluster_share",
+                    )
+                )
+        sums = {name: sum(fact[name] for fact in facts) for name in ("clustered", "clusters")}
+        told = sorted({(row[2], row[3]) for row in largest}, key=lambda cluster: (-cluster[1], cluster[0]))
+        return {
+            "documents": seen.total(),
+            **sums,
+            "refused": sum(tally.facts.get("refused", 0) for tally in matched),
+            "largest_clusters": [{"kept": kept, "documents": size} for kept, size in told[:REPORTED]],
+            "hottest_buckets": [{"best": best, "documents": size} for size, best in hottest[:REPORTED]],
+        }
+
+    # -- apply
 
     def apply(self, batch: pl.DataFrame, verdict: pl.DataFrame) -> pl.DataFrame:
         """The cluster, and `near_duplicate` for all but its survivor."""
-        found = batch.select("doc").join(verdict, on="doc", how="left", maintain_order="left")
+        found = batch.join(verdict.rename({"cluster_size": "size"}), on="doc", how="left", maintain_order="left")
+        own_id, own_size = (pl.col("cluster_id"), pl.col("cluster_size")) if self.extend else (pl.col("doc"), 1)
+        columns = [
+            pl.when(pl.col("kept").is_null()).then(own_id).otherwise("kept").alias("cluster_id"),
+            pl.when(pl.col("kept").is_null()).then(own_size).otherwise("size").cast(pl.Int32).alias("cluster_size"),
+        ]
+        if not self.drop:
+            return found.select("doc", *columns, pl.col("similarity").alias("stat_cluster_similarity"))
         is_twin = pl.col("kept").is_not_null() & (pl.col("kept") != pl.col("doc"))
         similarity = pl.col("similarity").cast(pl.Float64).round(2)
         least = "" if self.min_jaccard is None else f" >= {self.min_jaccard}"
         detail = pl.format("kept twin doc={}, estimated similarity {}" + least, "kept", similarity)
         return found.select(
             "doc",
-            *((pl.coalesce("kept", "doc").alias("cluster_id"), pl.col("cluster_size").fill_null(1)) if self.annotate else ()),
+            *columns,
             pl.when(is_twin).then(pl.lit("near_duplicate")).alias("drop_reason"),
             pl.when(is_twin).then(detail).alias("drop_detail"),
         )
@@ -243,10 +378,27 @@ def _signer(family: Family) -> Signer:
     return kept
 
 
-def _scope_numbers(batch: pl.DataFrame, scope: Sequence[str]) -> np.ndarray:
-    """One number (uint64) for each document's values of the scope columns, 0 for no scope."""
-    if not scope:
-        return np.zeros(batch.height, dtype=np.uint64)
-    values = batch.select(pl.struct(list(scope)).struct.json_encode().alias("scope"))["scope"]
-    known = {v: int.from_bytes(hashlib.blake2b(v.encode(), digest_size=8).digest(), "little") for v in values.unique()}
-    return values.replace_strict(known, return_dtype=pl.UInt64).to_numpy()
+def _digest(tallies: list[Tally]) -> int:
+    return sum(tally.facts.get("digest", 0) for tally in tallies) % (1 << 64)
+
+
+def _per_origin(rows: pl.DataFrame) -> dict[str, int]:
+    """How many rows have each `origin`, as a decimal number; all under "0" where there is no such column."""
+    if "origin" not in rows.columns:
+        return {"0": rows.height}
+    return {str(origin): count for origin, count in rows.group_by("origin").len().sort("origin").iter_rows()}
+
+
+def _largest(found: Members, centre: np.ndarray) -> list[list]:
+    """Of the REPORTED clusters that hold most of one origin: documents of it, the origin, the survivor, all documents."""
+    origin = found.rows["origin"] if "origin" in found.rows.columns else pl.Series([0] * len(centre), dtype=pl.UInt64)
+    counted = (
+        pl.DataFrame({"kept": found.doc[centre], "origin": origin})
+        .group_by("kept", "origin")
+        .len("size")
+        .with_columns(pl.col("size").sum().over("kept").alias("whole"))
+        .filter(pl.col("whole") > 1)
+        .sort("size", "kept", "origin", descending=(True, False, False))
+        .head(REPORTED)
+    )
+    return [[size, str(origin), kept, whole] for kept, origin, size, whole in counted.iter_rows()]

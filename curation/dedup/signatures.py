@@ -13,6 +13,12 @@ the values of datatrove 0.10.1, bit by bit, and their flaws: texts of fewer than
 never duplicates. `native` gives such a text one shingle of all its words: it meets those of the same words, no others.
 An empty text (no word left after simplification) has no signature in either.
 
+`native` in full, modulo 2**64 unless said otherwise. A word's hash folds its UTF-8 bytes c by h = h * 0x9E3779B97F4A7C15
++ c + 1; a shingle's folds its words by s = s * 0xD1342543DE82EF95 + mix(h) and is the upper half of mix(s), with mix the
+finaliser of splitmix64. Permutations are x * a + b modulo 2**32, `a` odd; the least value, combined with `a` by
+exclusive or, goes through the 32-bit finaliser of MurmurHash3, which makes its low bit as good as any. Words are those of
+text/spaced_words.py unless a tokenizer is named.
+
 Source: Broder, "On the resemblance and containment of documents" (1997); bands after Leskovec, Rajaraman and Ullman,
 "Mining of Massive Datasets", chapter 3; low bits after Li and König, "b-Bit Minwise Hashing" (WWW 2010); parameters of
 the datatrove family as its 0.10.1 `pipeline/dedup/minhash.py`.
@@ -28,6 +34,7 @@ import numpy as np
 import polars as pl
 
 from curation.errors import RecipeError, explain_mismatch
+from curation.text.buffers import utf8
 from curation.text.byte_hashes import SHA1_32, SHA1_64, XXHASH32, XXHASH64
 from curation.text.minhash_kernels import (
     MERSENNE,
@@ -38,10 +45,10 @@ from curation.text.minhash_kernels import (
     low_bits,
     native_minima,
     native_shingles,
-    spaced_word_hashes,
 )
 from curation.text.simplify import simplify
-from curation.text.words import RuleSegmenter, Words, segmenter
+from curation.text.spaced_words import NAMES, kinds_of, word_hashes
+from curation.text.words import segmenter
 
 MODES = ("native", "datatrove")
 HASHES = {"xxhash64": XXHASH64, "sha1_64": SHA1_64, "xxhash32": XXHASH32, "sha1_32": SHA1_32}
@@ -61,10 +68,12 @@ class Family:
     `mode`: "native" (fastest; 32-bit values) or "datatrove" (the reference's values). `hash`, in mode datatrove only:
     "xxhash64" (its default since FineWeb2), "sha1_64" (FineWeb), "xxhash32", "sha1_32"; the last two make 32-bit values.
     `bands` (1 to 1024) times `rows` (1 to 256) values; `ngram` (1 to 255) words a shingle; `seed` (0 to 2**32 - 1) of
-    the permutations. `tokenizer`: what splits words, a language such as "eng_Latn" or a name of text/segmenters.py;
-    "whitespace" is the fastest and good for all languages that write spaces (punctuation is gone by then); mode
-    datatrove has the reference's values where the words are the reference's own. `normalise`: simplify texts first;
-    False leaves them as they are. `numbers`: "zero" (every number becomes `0`) or "keep".
+    the permutations. `tokenizer`: what splits words, a language such as "eng_Latn" or a name of text/segmenters.py, or,
+    in mode native only, "spaced": words end at white space and punctuation, and each letter of a script written without
+    spaces (Han, kana, Thai, Lao, Khmer, Myanmar, Yi ...) is a word, whatever the language and the fastest of all; see
+    text/spaced_words.py. None: "spaced" in mode native, "eng_Latn" in mode datatrove, which has the reference's values
+    where the words are the reference's own. `normalise`: simplify texts first; False leaves them as they are.
+    `numbers`: "zero" (every number becomes `0`) or "keep".
 
     The defaults are FineWeb's and FineWeb2's: 14 bands of 8 rows over 5 words. Raises RecipeError on values out of range
     and on an unknown tokenizer or one whose extra is not installed.
@@ -76,7 +85,7 @@ class Family:
     rows: int = 8
     ngram: int = 5
     seed: int = 1
-    tokenizer: str = "eng_Latn"
+    tokenizer: str | None = None
     normalise: bool = True
     numbers: str = "zero"
 
@@ -90,11 +99,21 @@ class Family:
                 raise RecipeError(_explain(field, wanted=f"{least} to {most}", found=repr(value)))
         if self.is_native and self.hash != "xxhash64":
             raise RecipeError(_explain("hash", wanted='no other than the default unless mode is "datatrove"', found=self.hash))
-        segmenter(self.tokenizer)
+        if self.words == "spaced" and not self.is_native:
+            raise RecipeError(_explain("tokenizer", wanted='"spaced" in mode native only', found=repr(self.tokenizer)))
+        if self.words != "spaced":
+            segmenter(self.words)
 
     @property
     def is_native(self) -> bool:
         return self.mode == "native"
+
+    @property
+    def words(self) -> str:
+        """What splits words: the tokenizer, or the mode's own."""
+        if self.tokenizer is None:
+            return "spaced" if self.is_native else "eng_Latn"
+        return self.tokenizer
 
     @property
     def bits(self) -> int:
@@ -133,7 +152,7 @@ class Signer:
 
     def __init__(self, family: Family) -> None:
         self.family = family
-        self._segmenter = segmenter(family.tokenizer)
+        self._segmenter = None if family.is_native and family.words in NAMES else segmenter(family.words)
         self._a, self._b = permutation_parameters(family)
 
     def sign(self, texts: pl.Series) -> Signed:
@@ -155,28 +174,21 @@ class Signer:
     def _hash(self, texts: pl.Series) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Hashes of all shingles, where each text's begin, and where its words begin."""
         family = self.family
+        if self._segmenter is None:
+            hashes, first = word_hashes(*self._bytes(texts), kinds_of(family.words))
+            return *native_shingles(hashes, first, family.ngram), first
+        words = self._segmenter.split_buffer(*self._bytes(texts))
         if family.is_native:
-            word_hashes, first = self._word_hashes(texts)
-            return *native_shingles(word_hashes, first, family.ngram), first
-        words = self._split(texts)
+            return *native_shingles(words.hash, words.first, family.ngram), words.first
         kind = HASHES[family.hash]
         return *exact_shingles(words.data, words.first, words.start, words.size, family.ngram, kind), words.first
 
-    def _word_hashes(self, texts: pl.Series) -> tuple[np.ndarray, np.ndarray]:
-        """Hash of every word, and the first word of each text."""
-        if self.family.normalise and self.family.tokenizer == "whitespace":
-            simplified = simplify(texts, numbers=self.family.numbers)
-            return spaced_word_hashes(simplified.data, simplified.start)
-        words = self._split(texts)
-        return words.hash, words.first
-
-    def _split(self, texts: pl.Series) -> Words:
+    def _bytes(self, texts: pl.Series) -> tuple[np.ndarray, np.ndarray]:
+        """The texts as they are signed: bytes, and where each begins."""
         if not self.family.normalise:
-            return self._segmenter.split(texts)
+            return utf8(texts)
         simplified = simplify(texts, numbers=self.family.numbers)
-        if isinstance(self._segmenter, RuleSegmenter):
-            return self._segmenter.split_buffer(simplified.data, simplified.start)
-        return self._segmenter.split(simplified.to_series())
+        return simplified.data, simplified.start
 
 
 def permutation_parameters(family: Family) -> tuple[np.ndarray, np.ndarray]:

@@ -6,18 +6,18 @@ arrays over 56 shards). The runs are found without a suffix array: dedup/repeate
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
+from curation.dedup.cutting import TextCutter
 from curation.dedup.repeated_windows import MOST_BYTES, repeated_spans
-from curation.dedup.scope import check_scope, partition_of, scope_keys
-from curation.errors import RecipeError, explain_mismatch
-from curation.stage import GlobalStage, Resources
+from curation.dedup.scope import partition_of, scope_keys
+from curation.options import check_whole, refuse
+from curation.stage import Resources
 from curation.text.buffers import strings, utf8
 from curation.text.compiled import kernel
 
@@ -26,7 +26,7 @@ _SPREAD = np.uint64(0xD6E8FEB86659FD93)
 
 
 @dataclass(frozen=True)
-class Substring(GlobalStage):
+class Substring(TextCutter):
     """Cuts out of `text` every run of at least `min_bytes` bytes that stood before, in order of `doc` and position; drops
     (`nothing_left`) documents of which only white space would stay, whose tombstone keeps the text as it was.
 
@@ -46,43 +46,21 @@ class Substring(GlobalStage):
     """
 
     min_bytes: int = 500
-    scope: Sequence[str] = ()
     budget_mb: float = 256.0
 
-    libraries: ClassVar[tuple[str, ...]] = ("polars",)
+    verdict_schema: ClassVar[Mapping[str, Any]] = _VERDICT
+    reason: ClassVar[str] = "nothing_left"
+    removed: ClassVar[tuple[str, str]] = ("stat_substring_spans", "stat_substring_removed_bytes")
 
     def __post_init__(self) -> None:
-        check_scope("substring", self.scope, self.partitions)
-        if isinstance(self.min_bytes, bool) or not isinstance(self.min_bytes, int) or self.min_bytes < 1:
-            wanted = "a whole number of at least 1"
-            raise RecipeError(explain_mismatch("dedup/substring: min_bytes", wanted=wanted, found=repr(self.min_bytes)))
+        super().__post_init__()
+        check_whole(self, "min_bytes", least=1)
         if not 0 < self.budget_mb * 1e6 <= MOST_BYTES:
-            wanted = f"more than 0, at most {MOST_BYTES // 10**6}"
-            raise RecipeError(explain_mismatch("dedup/substring: budget_mb", wanted=wanted, found=self.budget_mb))
+            refuse(self, "budget_mb", f"more than 0, at most {MOST_BYTES // 10**6}", self.budget_mb)
 
     @property
     def resources(self) -> Resources:
         return Resources(memory_gb=1 + 10 * self.budget_mb / 1024)
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return ("text",)
-
-    @property
-    def sketch_reads(self) -> tuple[str, ...]:
-        return ("text", *self.scope)
-
-    @property
-    def rewrites(self) -> tuple[str, ...]:
-        return ("text",)
-
-    @property
-    def adds(self) -> Mapping[str, pa.DataType]:
-        return {"stat_substring_spans": pa.int32(), "stat_substring_removed_bytes": pa.int32()}
-
-    @property
-    def drops(self) -> tuple[str, ...]:
-        return ("nothing_left",)
 
     def sketch(self, batch: pl.DataFrame) -> pl.DataFrame:
         """`doc`, `partition`, `key` (uint64, of the scope), `content` (UTF-8) of every document that is long enough."""
@@ -120,32 +98,16 @@ class Substring(GlobalStage):
         )
         return spans.group_by("doc", maintain_order=True).agg("starts", "ends")
 
-    def settle(self, matches: Iterable[pl.DataFrame]) -> pl.DataFrame:
-        """All matches, sorted by `doc`: a document lies in one partition."""
-        return pl.concat([pl.DataFrame(schema=_VERDICT), *matches]).sort("doc")
-
     def apply(self, batch: pl.DataFrame, verdict: pl.DataFrame) -> pl.DataFrame:
         """`text` without the spans, and how much went."""
         found = batch.join(verdict, on="doc", how="left", maintain_order="left")
-        spans = found["starts"].list.len().fill_null(0).cast(pl.Int32).alias("stat_substring_spans")
+        spans = found["starts"].list.len().fill_null(0).cast(pl.Int32).to_numpy()
         data, starts = utf8(batch["text"])
-        first = np.append(0, np.cumsum(spans.to_numpy())).astype(np.int64)
+        first = np.append(0, np.cumsum(spans)).astype(np.int64)
         cut = strings(*_without(data, starts, first, _flat(found["starts"]), _flat(found["ends"])))
-        size = (batch["text"].str.len_bytes().cast(pl.Int64) - cut.str.len_bytes().cast(pl.Int64)).fill_null(0)
-        emptied = (spans > 0) & (cut.str.strip_chars().str.len_bytes() == 0)
-        return pl.DataFrame(
-            [batch["doc"], batch["text"], cut.alias("cut"), spans, size.cast(pl.Int32).alias("stat_substring_removed_bytes"),
-             emptied.alias("emptied")]
-        ).select(
-            "doc",
-            pl.when(pl.col("text").is_null() | pl.col("emptied")).then("text").otherwise("cut").alias("text"),
-            "stat_substring_spans",
-            "stat_substring_removed_bytes",
-            pl.when("emptied").then(pl.lit("nothing_left")).alias("drop_reason"),
-            pl.when("emptied")
-            .then(pl.format("{} bytes of it are repeated", pl.col("stat_substring_removed_bytes")))
-            .alias("drop_detail"),
-        )  # fmt: skip
+        emptied = (spans > 0) & (cut.str.strip_chars().str.len_bytes() == 0).to_numpy()
+        why = pl.format("{} bytes of it are repeated", pl.col("stat_substring_removed_bytes"))
+        return self.answer(batch, cut, spans, emptied, why)
 
 
 def _flat(lists: pl.Series) -> np.ndarray:

@@ -7,7 +7,7 @@ the same way, with a priority for the survivor (`exact_dedup.py`), but leaves ma
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,11 +15,10 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from curation.dedup.scope import check_scope, partition_of, scope_values
+from curation.dedup.scope import ScopedStage, drop_twins, partition_of, scope_values, twins
 from curation.dedup.url_forms import forms, normal_addresses
 from curation.document import COLUMNS, polars_type
-from curation.errors import RecipeError, explain_mismatch
-from curation.stage import GlobalStage
+from curation.options import check_choice, check_flags, refuse
 
 TRACKING = (
     "utm_*", "gclid", "gclsrc", "dclid", "gbraid", "wbraid", "fbclid", "msclkid", "yclid", "ttclid", "twclid", "igshid",
@@ -30,11 +29,11 @@ TRACKING = (
 
 _KEEP = ("newest", "oldest", "first")
 _SKETCH: Mapping[str, Any] = {"doc": pl.UInt64, "partition": pl.UInt32, "key": pl.Binary, "scope": pl.String}
-_VERDICT = {"doc": pl.UInt64, "kept": pl.UInt64, "copies": pl.Int32}
+_VERDICT: Mapping[str, Any] = {"doc": pl.UInt64, "kept": pl.UInt64, "copies": pl.Int32}
 
 
 @dataclass(frozen=True)
-class UrlKey(GlobalStage):
+class UrlKey(ScopedStage):
     """Drops (`duplicate_url`) every document but one among those whose `url` has the same normal form, in one `scope`.
 
     Always the same: upper and lower case of scheme and host, user, the scheme's own port (80, 443), fragment,
@@ -56,31 +55,21 @@ class UrlKey(GlobalStage):
     does not depend on the order of rows, shards or partitions, nor on their number. Raises RecipeError on senseless options.
     """
 
-    scope: Sequence[str] = ()
     keep: str = "newest"
     scheme: bool = True
     www: bool = True
     trailing_slash: bool = True
     ignored_parameters: Sequence[str] = TRACKING
 
-    libraries: ClassVar[tuple[str, ...]] = ("polars",)
+    verdict_schema: ClassVar[Mapping[str, Any]] = _VERDICT
 
     def __post_init__(self) -> None:
-        check_scope("url_key", self.scope, self.partitions)
-        if self.keep not in _KEEP:
-            raise RecipeError(explain_mismatch("dedup/url_key: keep", wanted=" or ".join(_KEEP), found=repr(self.keep)))
-        for name in ("scheme", "www", "trailing_slash"):
-            if not isinstance(getattr(self, name), bool):
-                found = repr(getattr(self, name))
-                raise RecipeError(explain_mismatch(f"dedup/url_key: {name}", wanted="true or false", found=found))
+        super().__post_init__()
+        check_choice(self, "keep", _KEEP)
+        check_flags(self, "scheme", "www", "trailing_slash")
         given = self.ignored_parameters
         if isinstance(given, str) or not all(isinstance(p, str) and p.isascii() and p.removesuffix("*") for p in given):
-            wanted = 'ASCII names such as ("utm_*", "gclid")'
-            raise RecipeError(explain_mismatch("dedup/url_key: ignored_parameters", wanted=wanted, found=repr(given)))
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return ()
+            refuse(self, "ignored_parameters", 'ASCII names such as ("utm_*", "gclid")', repr(given))
 
     @property
     def sketch_reads(self) -> tuple[str, ...]:
@@ -117,30 +106,15 @@ class UrlKey(GlobalStage):
 
     def match(self, partition: pl.DataFrame) -> pl.DataFrame:
         """`doc`, `kept`, `copies` of every document that has a twin, the kept one included, sorted by `doc`."""
-        group = ["key", "scope"]
         order = [*self._times(), "doc"]
         ranked = partition.sort(order, descending=[self.keep == "newest", False][-len(order) :], nulls_last=True)
-        return (
-            ranked.select(
-                "doc",
-                pl.col("doc").first().over(group).alias("kept"),
-                pl.len().over(group).cast(pl.Int32).alias("copies"),
-            )
-            .filter(pl.col("copies") > 1)
-            .sort("doc")
-        )
-
-    def settle(self, matches: Iterable[pl.DataFrame]) -> pl.DataFrame:
-        """All matches, sorted by `doc`: an address lies in one partition, so there is nothing left to join."""
-        return pl.concat([pl.DataFrame(schema=_VERDICT), *matches]).sort("doc")
+        return twins(ranked, pl.col("doc").first(), "copies")
 
     def apply(self, batch: pl.DataFrame, verdict: pl.DataFrame) -> pl.DataFrame:
         """`stat_url_key_copies`, and `duplicate_url` with the kept twin for all but the survivor."""
         found = batch.select("doc").join(verdict, on="doc", how="left", maintain_order="left")
-        is_twin = pl.col("kept").is_not_null() & (pl.col("kept") != pl.col("doc"))
         return found.select(
             "doc",
             pl.col("copies").fill_null(1).alias("stat_url_key_copies"),
-            pl.when(is_twin).then(pl.lit("duplicate_url")).alias("drop_reason"),
-            pl.when(is_twin).then(pl.format("kept twin doc={} ({})", pl.col("kept"), pl.lit(self.keep))).alias("drop_detail"),
+            *drop_twins("duplicate_url", f" ({self.keep})"),
         )

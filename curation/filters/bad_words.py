@@ -21,7 +21,6 @@ Source: Raffel et al., C4, arXiv:1910.10683; mC4, arXiv:2010.11934; tensorflow/d
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,10 +30,11 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from curation.errors import RecipeError, RunStopped, explain_mismatch
-from curation.filters.bad_words_lists import LANGUAGES, UNSPACED, Trie, find_words, list_files, load_trie, locate
+from curation.errors import RunStopped
+from curation.filters.bad_words_lists import LANGUAGES, UNSPACED, Trie, find_words, list_files, load_trie
 from curation.filters.characters import classes
 from curation.filters.rules import Rule, decide_by, flag_rule, share_rule, value_rule
+from curation.options import check_choice, check_share, place_of, refuse
 from curation.stage import Filter
 from curation.text.buffers import utf8
 
@@ -81,24 +81,15 @@ class BadWords(Filter):
     measure_fields: ClassVar[tuple[str, ...]] = ("words", "language", "languages", "compat")
 
     def __post_init__(self) -> None:
-        if self.compat not in ("", "datatrove"):
-            self._refuse("compat", '"" or "datatrove"', repr(self.compat))
-        if self.unlisted not in ("keep", "drop", "stop"):
-            self._refuse("unlisted", '"keep", "drop" or "stop"', repr(self.unlisted))
+        check_choice(self, "compat", ("", "datatrove"))
+        check_choice(self, "unlisted", ("keep", "drop", "stop"))
         if self.max_count is not None and (isinstance(self.max_count, bool) or self.max_count < 0):
-            self._refuse("max_count", "0 or more, or None", repr(self.max_count))
-        for name in ("max_share", "keep_share"):
-            share = getattr(self, name)
-            if share is not None and not (math.isfinite(share) and 0 <= share <= 1):
-                self._refuse(name, "a share in [0, 1]", repr(share))
+            refuse(self, "max_count", "0 or more, or None", repr(self.max_count))
+        check_share(self, "max_share", "keep_share", optional=True)
         if self.lists is None and not self.words:
-            self._refuse("lists", "a folder or zip archive of word lists, or `words`", "neither")
+            refuse(self, "lists", "a folder or zip archive of word lists, or `words`", "neither")
         if any(isinstance(entries, str) for entries in (self.words or {}).values()):
-            self._refuse("words", "list name -> list of words", repr(self.words))
-
-    @staticmethod
-    def _refuse(what: str, wanted: str, found: object) -> None:
-        raise RecipeError(explain_mismatch(f"filters/bad_words: {what}", wanted=wanted, found=found))
+            refuse(self, "words", "list name -> list of words", repr(self.words))
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -119,11 +110,11 @@ class BadWords(Filter):
 
     @property
     def files(self) -> tuple[Path, ...]:
-        return () if self.lists is None else list_files(locate(self.lists))
+        return () if self.lists is None else list_files(place_of(self, "lists", self.lists))
 
     def _trie(self) -> Trie:
         own = tuple((name, tuple(entries)) for name, entries in (self.words or {}).items())
-        return load_trie(None if self.lists is None else locate(self.lists), own, self.compat)
+        return load_trie(None if self.lists is None else place_of(self, "lists", self.lists), own, self.compat)
 
     def _names(self, rows: pl.DataFrame, trie: Trie) -> list[str | None]:
         """The list of each row, or None."""
@@ -132,7 +123,7 @@ class BadWords(Filter):
         if self.language is not None:
             found = table.get(self.language.partition("_")[0])
             if found is None:
-                self._refuse("language", f"one with a list: {', '.join(trie.roots)}", self.language)
+                refuse(self, "language", f"one with a list: {', '.join(trie.roots)}", self.language)
             return [found] * rows.height
         codes = rows["language"].str.split("_").list.first()
         return codes.replace_strict(list(table), list(table.values()), default=None, return_dtype=pl.String).to_list()

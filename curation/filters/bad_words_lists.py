@@ -9,7 +9,6 @@ it in tensorflow/datasets `text/c4.py` and `c4_utils.py` (_BADWORDS_ALLOWLIST, g
 
 from __future__ import annotations
 
-import importlib.util
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -79,18 +78,6 @@ def list_files(location: Path) -> tuple[Path, ...]:
     """The files whose content decides: the lists themselves, or the archive."""
     names = find_lists(location)
     return tuple(location / name for name in names) if location.is_dir() else (location,)
-
-
-def locate(lists: str) -> Path:
-    """The folder or archive of a plain path, or of `package:NAME/path` (lists that an installed package carries)."""
-    if not lists.startswith("package:"):
-        return Path(lists).expanduser()
-    package, _, inside = lists.removeprefix("package:").partition("/")
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        wanted = f"package {package}"
-        raise RecipeError(explain_mismatch("filters/bad_words: lists", wanted=wanted, found="not installed"))
-    return Path(next(iter(spec.submodule_search_locations))) / inside
 
 
 def load_trie(location: Path | None, own: tuple[tuple[str, tuple[str, ...]], ...], compat: str) -> Trie:

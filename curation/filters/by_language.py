@@ -6,15 +6,18 @@ Source: ours.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from curation.errors import RecipeError, explain_mismatch
 from curation.filters.language_settings import LanguageSettings, load_settings
-from curation.filters.rules import Rule, flag_rule
+from curation.filters.rules import Rule, decide_by, flag_rule
+from curation.options import check_choice
+from curation.stage import Filter
 from curation.text.segmenters import check_every_language, segmenter_of_label
 from curation.text.words import Words, segmenter
 
@@ -23,46 +26,80 @@ PER_ROW = "language"
 """The `tokenizer` that takes each row's own language."""
 
 
-def settings_of(by_language: str, compat: str) -> LanguageSettings:
-    """The table a filter names, or an empty one, with which every bound is the filter's own."""
-    return load_settings(by_language, compat) if by_language else LanguageSettings({}, {}, (), compat)
-
-
-def files_of(by_language: str) -> tuple[Path, ...]:
-    """Files of the table, for the fingerprint."""
-    return load_settings(by_language).files if by_language else ()
-
-
-def check_language_fields(stage: str, by_language: str, otherwise: str, tokenizer: str, compat: str) -> None:
-    """Raises RecipeError when a table cannot be read, or on an unknown `otherwise`, `tokenizer` or `compat`."""
-    if otherwise not in OTHERWISE:
-        raise RecipeError(explain_mismatch(f"{stage}: otherwise", wanted=" or ".join(OTHERWISE), found=repr(otherwise)))
-    settings_of(by_language, compat)
-    if tokenizer == PER_ROW:
-        check_every_language()
-    else:
-        segmenter(tokenizer)
-
-
-def language_rule(settings: LanguageSettings, otherwise: str) -> list[Rule]:
-    """The rule `unknown_language`: only where `otherwise` is "drop"."""
-    if otherwise != "drop":
-        return []
-    shown = pl.format("language={} has no settings", pl.col("language").fill_null("none"))
-    return [flag_rule("unknown_language", ~settings.known(), shown)]
-
-
-def spare_unknown(settings: LanguageSettings, otherwise: str, rules: list[Rule]) -> list[Rule]:
-    """The rules; where `otherwise` is "keep" they do not touch rows whose language the table does not list."""
-    if otherwise != "keep":
-        return rules
-    return [Rule(rule.reason, settings.known() & rule.fires, rule.detail) for rule in rules]
-
-
 Measure = Callable[[Words, str | None], Mapping[str, np.ndarray]]
 
 SLICE_BYTES = 1 << 20
 """Texts measured at a time: their words then stay in the processor's cache (measured: a third of the time saved)."""
+
+
+@dataclass(frozen=True)
+class LanguageFilter(Filter):
+    """A filter by words and bounds that may be those of each row's language.
+
+    `tokenizer`: a language (`eng_Latn`) whose words are counted, or "language" for each row's own. `by_language`: a table
+    of settings (filters/language_settings), whose bounds take the place of the filter's own; `otherwise` says what
+    happens to a language it does not list: "default" (the filter's bounds), "keep" or "drop" (`unknown_language`).
+    `compat`: "datatrove" reads the table as datatrove does. Raises RecipeError on a table that cannot be read and on an
+    unknown `otherwise`, `tokenizer` or `compat`.
+    """
+
+    tokenizer: str = field(default="eng_Latn", kw_only=True)
+    by_language: str = field(default="", kw_only=True)
+    otherwise: str = field(default="default", kw_only=True)
+    compat: str = field(default="", kw_only=True)
+
+    path_fields: ClassVar[tuple[str, ...]] = ("by_language",)
+
+    def __post_init__(self) -> None:
+        check_choice(self, "otherwise", OTHERWISE)
+        _ = self.settings  # raises on a table that cannot be read
+        if self.tokenizer == PER_ROW:
+            check_every_language()
+        else:
+            segmenter(self.tokenizer)
+
+    @property
+    def settings(self) -> LanguageSettings:
+        """The table, or an empty one, with which every bound is the filter's own."""
+        compat = self.table_compat
+        return load_settings(self.by_language, compat) if self.by_language else LanguageSettings({}, {}, (), compat)
+
+    @property
+    def table_compat(self) -> str:
+        """How the table is read: `compat`, or "" where that says something else."""
+        return self.compat
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return ("text", "language") if self.by_language or self.tokenizer == PER_ROW else ("text",)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return self.settings.files
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The reasons of its rules."""
+        raise NotImplementedError(f"{type(self).__name__} must implement reasons")
+
+    def rules(self, settings: LanguageSettings) -> list[Rule]:
+        """Its rules, in order, with bounds by the table."""
+        raise NotImplementedError(f"{type(self).__name__} must implement rules")
+
+    @property
+    def drops(self) -> tuple[str, ...]:
+        return ("unknown_language", *self.reasons) if self.otherwise == "drop" else self.reasons
+
+    def decide(self, stats: pl.DataFrame) -> pl.DataFrame:
+        """By `rules` in their order, after `unknown_language`."""
+        settings = self.settings
+        rules = self.rules(settings)
+        if self.otherwise == "keep":
+            rules = [Rule(rule.reason, settings.known() & rule.fires, rule.detail) for rule in rules]
+        if self.otherwise == "drop":
+            shown = pl.format("language={} has no settings", pl.col("language").fill_null("none"))
+            rules = [flag_rule("unknown_language", ~settings.known(), shown), *rules]
+        return decide_by(stats, rules)
 
 
 def measure_words(

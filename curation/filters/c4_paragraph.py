@@ -17,8 +17,8 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from curation.errors import RecipeError, explain_mismatch
 from curation.filters.rules import decide_by, value_rule
+from curation.options import check_whole
 from curation.stage import Filter
 from curation.text.buffers import utf8
 from curation.text.compiled import kernel
@@ -39,11 +39,7 @@ class C4Paragraph(Filter):
     measure_fields: ClassVar[tuple[str, ...]] = ("min_chars",)
 
     def __post_init__(self) -> None:
-        for name in ("min_paragraphs", "min_chars"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                wanted = "a whole number, 1 or more"
-                raise RecipeError(explain_mismatch(f"filters/c4_paragraph: {name}", wanted=wanted, found=repr(value)))
+        check_whole(self, "min_paragraphs", "min_chars", least=1)
 
     @property
     def reads(self) -> tuple[str, ...]:

@@ -20,9 +20,9 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from curation.errors import RecipeError, explain_mismatch
 from curation.filters.characters import SPACE, classes
 from curation.filters.rules import decide_by, value_rule
+from curation.options import check_choice, check_whole, refuse
 from curation.stage import Filter
 from curation.text.buffers import point_at, sequence_size, utf8
 from curation.text.compiled import kernel
@@ -47,20 +47,12 @@ class CcnetLength(Filter):
     libraries: ClassVar[tuple[str, ...]] = ("polars",)
 
     def __post_init__(self) -> None:
-        for name in ("min_chars", "max_chars"):
-            bound = getattr(self, name)
-            if bound is not None and (isinstance(bound, bool) or not isinstance(bound, int) or bound < 0):
-                self._refuse(name, "a number of characters, 0 or more, or None", repr(bound))
+        check_whole(self, "min_chars", "max_chars", optional=True)
         if self.min_chars is None and self.max_chars is None:
-            self._refuse("bounds", "min_chars, max_chars or both", "neither")
+            refuse(self, "bounds", "min_chars, max_chars or both", "neither")
         if self.min_chars is not None and self.max_chars is not None and self.min_chars > self.max_chars:
-            self._refuse("bounds", "min_chars <= max_chars", f"{self.min_chars} > {self.max_chars}")
-        if self.counted not in _MEASURES:
-            self._refuse("counted", " or ".join(f'"{name}"' for name in _MEASURES), repr(self.counted))
-
-    @staticmethod
-    def _refuse(what: str, wanted: str, found: object) -> None:
-        raise RecipeError(explain_mismatch(f"filters/ccnet_length: {what}", wanted=wanted, found=found))
+            refuse(self, "bounds", "min_chars <= max_chars", f"{self.min_chars} > {self.max_chars}")
+        check_choice(self, "counted", _MEASURES)
 
     @property
     def reads(self) -> tuple[str, ...]:

@@ -29,11 +29,11 @@ import polars as pl
 import pyarrow as pa
 
 from curation.document import HEAVY
-from curation.errors import RecipeError, explain_mismatch
 from curation.filters.characters import classes, spans
 from curation.filters.code_counts import LINE_COUNTS, count_comments, count_lines, count_visible
 from curation.filters.code_extensions import COMMENT_FAMILY, COMMENT_MARKS, STARCODER, Limits
 from curation.filters.rules import Bound, Rule, decide_by, flag_rule, share_rule, value_rule
+from curation.options import check_choice, refuse
 from curation.stage import Filter
 from curation.text.buffers import utf8
 
@@ -101,9 +101,8 @@ class Code(Filter):
 
     def __post_init__(self) -> None:
         if not self.path_column or self.path_column in HEAVY:
-            self._refuse("path_column", "a light column, such as url or id", repr(self.path_column))
-        if self.unlisted not in ("keep", "drop"):
-            self._refuse("unlisted", '"keep" or "drop"', repr(self.unlisted))
+            refuse(self, "path_column", "a light column, such as url or id", repr(self.path_column))
+        check_choice(self, "unlisted", ("keep", "drop"))
         for name in ("vendored", "generated"):
             entries = getattr(self, name)
             if (
@@ -111,16 +110,16 @@ class Code(Filter):
                 or not all(entries)
                 or (name == "generated" and [e.lower() for e in entries] != [*entries])
             ):
-                self._refuse(name, "a list of words" + (" in lower case" if name == "generated" else ""), repr(entries))
+                refuse(self, name, "a list of words" + (" in lower case" if name == "generated" else ""), repr(entries))
         shares = ("alnum", "alpha", "html_min_share", "min_comments", "max_comments")
         lengths = ("minified_mean_line", "longest_line", "mean_line", "html_min_chars", "data_min_chars", "data_max_chars")
         for name in (*shares, *lengths):
             self._check(name, getattr(self, name), name in shares)
         for ext, limits in (self.extensions or {}).items():
             if not set(limits) <= {"include", *_LIMITS}:
-                self._refuse(f"extensions: {ext}", f"some of include, {', '.join(_LIMITS)}", ", ".join(limits))
+                refuse(self, f"extensions: {ext}", f"some of include, {', '.join(_LIMITS)}", ", ".join(limits))
             if not isinstance(limits.get("include", True), bool):
-                self._refuse(f"extensions: {ext}: include", "true or false", repr(limits["include"]))
+                refuse(self, f"extensions: {ext}: include", "true or false", repr(limits["include"]))
             for name in set(limits) - {"include"}:
                 self._check(f"extensions: {ext}: {name}", limits[name], name in shares)
 
@@ -129,13 +128,9 @@ class Code(Filter):
             return
         wanted = "a share in [0, 1]" if is_share else "a number, 0 or more"
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            self._refuse(name, f"{wanted}, or None", repr(value))
+            refuse(self, name, f"{wanted}, or None", repr(value))
         elif value < 0 or (is_share and value > 1):
-            self._refuse(name, wanted, value)
-
-    @staticmethod
-    def _refuse(what: str, wanted: str, found: object) -> None:
-        raise RecipeError(explain_mismatch(f"filters/code: {what}", wanted=wanted, found=found))
+            refuse(self, name, wanted, value)
 
     @property
     def reads(self) -> tuple[str, ...]:

@@ -17,8 +17,8 @@ import numpy as np
 import polars as pl
 
 from curation.document import HEAVY
-from curation.errors import RecipeError, explain_mismatch
 from curation.filters.url_keys import KEYS, address_key, suffix_file
+from curation.options import check_choice, check_whole, refuse
 from curation.stage import GlobalStage
 
 _SKETCH = {"doc": pl.UInt64, "partition": pl.UInt32, "key": pl.String, "draw": pl.UInt64, "priority": pl.Float64}
@@ -49,23 +49,18 @@ class DomainCap(GlobalStage):
     least_first: bool = False
     seed: int = 0
 
+    settles_apart: ClassVar[bool] = True
     libraries: ClassVar[tuple[str, ...]] = ("polars",)
 
     def __post_init__(self) -> None:
-        if isinstance(self.cap, bool) or not isinstance(self.cap, int) or self.cap < 1:
-            self._refuse("cap", "a whole number, at least 1", self.cap)
-        if self.key not in KEYS:
-            self._refuse("key", " or ".join(map(repr, KEYS)), repr(self.key))
+        check_whole(self, "cap", least=1)
+        check_choice(self, "key", KEYS)
         if self.priority is not None and (self.priority in HEAVY or self.priority in ("", "doc", "url", "content_id")):
-            self._refuse("priority", "a numeric column", repr(self.priority))
+            refuse(self, "priority", "a numeric column", repr(self.priority))
         if not -(1 << 63) <= self.seed < 1 << 63:
-            self._refuse("seed", "a 64-bit number", self.seed)
+            refuse(self, "seed", "a 64-bit number", self.seed)
         if not 1 <= self.partitions <= 1 << 16:
-            self._refuse("partitions", "1 to 65536", self.partitions)
-
-    @staticmethod
-    def _refuse(what: str, wanted: str, found: object) -> None:
-        raise RecipeError(explain_mismatch(f"filters/domain_cap: {what}", wanted=wanted, found=found))
+            refuse(self, "partitions", "1 to 65536", self.partitions)
 
     @property
     def sketch_reads(self) -> tuple[str, ...]:
@@ -85,7 +80,7 @@ class DomainCap(GlobalStage):
         priority = pl.lit(0.0)
         if self.priority is not None:
             if not rows.schema[self.priority].is_numeric():
-                self._refuse(f"type of {self.priority!r}", "numbers", rows.schema[self.priority])
+                refuse(self, f"type of {self.priority!r}", "numbers", rows.schema[self.priority])
             value = pl.col(self.priority).cast(pl.Float64).fill_nan(None)
             priority = -value if self.least_first else value
         if not rows.height:

@@ -9,33 +9,24 @@ Source: Penedo et al., The FineWeb Datasets, arXiv:2406.17557, section 3.6; data
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from curation.errors import RecipeError, explain_mismatch
-from curation.filters.by_language import (
-    PER_ROW,
-    check_language_fields,
-    files_of,
-    language_rule,
-    measure_words,
-    settings_of,
-    spare_unknown,
-)
-from curation.filters.rules import Rule, decide_by, flag_rule, share_rule
-from curation.stage import Filter
-from curation.text.buffers import point_at, space_size
+from curation.filters.by_language import LanguageFilter, measure_words
+from curation.filters.language_settings import LanguageSettings
+from curation.filters.rules import Rule, flag_rule, share_rule
+from curation.options import check_choice, check_number, refuse
+from curation.text.buffers import point_at
 from curation.text.compiled import kernel, leaf
 from curation.text.punctuation import TERMINAL_PUNCTUATION
 from curation.text.repeats import code_points, new_tables, repeated_segments
+from curation.text.segments import is_blank
 from curation.text.words import Words
 
 STOP_CHARACTERS: Mapping[str, frozenset[str]] = {"datatrove": TERMINAL_PUNCTUATION, "fineweb_v1": frozenset(".'\"!?")}
@@ -53,17 +44,6 @@ def _is_stop(name: str) -> np.ndarray:
 
 
 @leaf
-def _is_blank(data, start, end):
-    """Whether data[start:end] is white space."""
-    while start < end:
-        size = space_size(data, start, end)
-        if size == 0:
-            return False
-        start += size
-    return True
-
-
-@leaf
 def _measure_text(words, text, is_stop, short, tables, counts):
     data, start, end = words.data, words.text_start[text], words.text_start[text + 1]
     n, line, newlines = 0, start, 0
@@ -71,7 +51,7 @@ def _measure_text(words, text, is_stop, short, tables, counts):
         if at < end and data[at] != 10:
             continue
         newlines += at < end
-        if not _is_blank(data, line, at):
+        if not is_blank(data, line, at):
             tables.starts[n], tables.stops[n] = line, at
             last = at - 1
             while (data[last] & 0xC0) == 0x80:
@@ -105,7 +85,7 @@ def _measure(words, is_stop, short):
 
 
 @dataclass(frozen=True)
-class FineWeb(Filter):
+class FineWeb(LanguageFilter):
     """Drops documents by five rules; the first that fires is the reason, the detail names every one that fired.
 
     Lines are parts between "\\n" that are not blank; lengths are code points; words are the reference tokenizer's.
@@ -134,47 +114,24 @@ class FineWeb(Filter):
     char_dup_max: float | None = 0.01
     new_line_max: float | None = 0.3
     stop_chars: str = "datatrove"
-    tokenizer: str = "eng_Latn"
-    by_language: str = ""
-    otherwise: str = "default"
-    compat: str = ""
 
     measure_fields: ClassVar[tuple[str, ...]] = ("short_line_length", "stop_chars", "tokenizer")
-    path_fields: ClassVar[tuple[str, ...]] = ("by_language",)
 
     def __post_init__(self) -> None:
-        if self.stop_chars not in STOP_CHARACTERS:
-            self._refuse("stop_chars", " or ".join(map(repr, STOP_CHARACTERS)), repr(self.stop_chars))
+        check_choice(self, "stop_chars", STOP_CHARACTERS)
         if isinstance(self.short_line_length, bool) or not isinstance(self.short_line_length, int):
-            self._refuse("short_line_length", "a whole number of code points", repr(self.short_line_length))
-        for name in ("line_punct_min", "short_line_max", "char_dup_max", "new_line_max"):
-            value = getattr(self, name)
-            if value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-                self._refuse(name, "a finite number, or None for no rule", repr(value))
-        check_language_fields("filters/fineweb", self.by_language, self.otherwise, self.tokenizer, self.compat)
-
-    @staticmethod
-    def _refuse(what: str, wanted: str, found: str) -> None:
-        raise RecipeError(explain_mismatch(f"filters/fineweb: {what}", wanted=wanted, found=found))
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return ("text", "language") if self.by_language or self.tokenizer == PER_ROW else ("text",)
+            refuse(self, "short_line_length", "a whole number of code points", repr(self.short_line_length))
+        check_number(self, "line_punct_min", "short_line_max", "char_dup_max", "new_line_max", optional=True)
+        check_choice(self, "compat", ("", "datatrove"))
+        super().__post_init__()
 
     @property
     def adds(self) -> Mapping[str, pa.DataType]:
         return {f"stat_fineweb_{name}": pa.int32() for name in _COUNTS}
 
     @property
-    def files(self) -> tuple[Path, ...]:
-        return files_of(self.by_language)
-
-    @property
-    def drops(self) -> tuple[str, ...]:
-        unknown = ("unknown_language",) if self.otherwise == "drop" else ()
-        return (*unknown, "empty", "line_punct", "short_lines", "char_dup", "list_ratio")
+    def reasons(self) -> tuple[str, ...]:
+        return ("empty", "line_punct", "short_lines", "char_dup", "list_ratio")
 
     def measure(self, batch: pl.DataFrame) -> pl.DataFrame:
         """Counts, int32: lines, those ending in a stop character, short ones, code points of repeated lines, code
@@ -186,9 +143,8 @@ class FineWeb(Filter):
 
         return measure_words(batch, self.adds, self.tokenizer, False, counts)
 
-    def decide(self, stats: pl.DataFrame) -> pl.DataFrame:
-        """Reasons in the order of the reference. Details read `line_punct=2/40=0.05 < 0.12`."""
-        settings = settings_of(self.by_language, self.compat)
+    def rules(self, settings: LanguageSettings) -> list[Rule]:
+        """In the order of the reference. Details read `line_punct=2/40=0.05 < 0.12`."""
         n = {name: pl.col(f"stat_fineweb_{name}") for name in _COUNTS}
         fewest = settings.bound("line_punct_thr", self.line_punct_min)
         most = settings.bound("new_line_ratio", self.new_line_max)
@@ -201,6 +157,4 @@ class FineWeb(Filter):
         if self.char_dup_max is not None:
             rules.append(share_rule("char_dup", n["dup_chars"], n["chars"], ">", self.char_dup_max))
         lists = share_rule("list_ratio", n["newlines"], n["words"], ">", most)
-        rules.append(Rule(lists.reason, (n["lines"] > 0) & lists.fires, lists.detail))
-        published = spare_unknown(settings, self.otherwise, rules)
-        return decide_by(stats, language_rule(settings, self.otherwise) + published)
+        return [*rules, Rule(lists.reason, (n["lines"] > 0) & lists.fires, lists.detail)]

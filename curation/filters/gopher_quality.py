@@ -12,26 +12,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from curation.filters.by_language import (
-    PER_ROW,
-    check_language_fields,
-    files_of,
-    language_rule,
-    measure_words,
-    settings_of,
-    spare_unknown,
-)
+from curation.filters.by_language import measure_words
 from curation.filters.gopher_quality_variants import COUNTS, REASONS, measure, rules_of
-from curation.filters.gopher_variants import as_datatrove_splits, check_bounds, check_variant, zero_is_off
-from curation.filters.rules import Rule, decide_by, share_rule, value_rule
-from curation.stage import Filter
+from curation.filters.gopher_variants import GopherFilter, as_datatrove_splits, zero_is_off
+from curation.filters.language_settings import LanguageSettings
+from curation.filters.rules import Rule, share_rule, value_rule
 from curation.text.buffers import space_size
 from curation.text.chunk_book import HAS_LETTER, NOT_SYMBOL
 from curation.text.compiled import kernel, leaf
@@ -154,7 +145,7 @@ def _set_of(words: Iterable[str]) -> WordSet:
 
 
 @dataclass(frozen=True)
-class GopherQuality(Filter):
+class GopherQuality(GopherFilter):
     """Drops documents by ten rules; the first that fires is the reason, the detail names every one that fired.
 
     `variant`: whose rules, with all their published bounds, which are the same but for what they bound: "datatrove"
@@ -193,26 +184,14 @@ class GopherQuality(Filter):
     min_alpha_words: float | None = 0.8
     min_stop_words: int | None = 2
     stop_words: tuple[str, ...] = STOP_WORDS
-    tokenizer: str = "eng_Latn"
-    by_language: str = ""
-    otherwise: str = "default"
-    compat: str = ""
-    variant: str = "datatrove"
     max_symbol_ratio: float | None = 0.1
 
     measure_fields: ClassVar[tuple[str, ...]] = ("stop_words", "tokenizer", "by_language", "compat", "variant")
-    path_fields: ClassVar[tuple[str, ...]] = ("by_language",)
 
     def __post_init__(self) -> None:
         two = ("max_hash_ratio", "max_ellipsis_ratio")
         without_effect = ("max_symbol_ratio",) if self.variant == "datatrove" else two
-        check_variant(self, self.variant, self.tokenizer, self.compat, {"datatrove": "datatrove"}, without_effect)
-        check_bounds(self, _BOUNDS.values())
-        check_language_fields(self.name, self.by_language, self.otherwise, self.tokenizer, self.compat)
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return ("text", "language") if self.by_language or self.tokenizer == PER_ROW else ("text",)
+        self.check({"datatrove": "datatrove"}, _BOUNDS.values(), without_effect)
 
     @property
     def adds(self) -> Mapping[str, pa.DataType]:
@@ -220,15 +199,10 @@ class GopherQuality(Filter):
         return {f"{_PREFIX}{name}": pa.int32() for name in names}
 
     @property
-    def files(self) -> tuple[Path, ...]:
-        return files_of(self.by_language)
-
-    @property
-    def drops(self) -> tuple[str, ...]:
-        unknown = ("unknown_language",) if self.otherwise == "drop" else ()
+    def reasons(self) -> tuple[str, ...]:
         if self.variant != "datatrove":
-            return (*unknown, *REASONS)
-        return (*unknown, *(reason for reason in _BOUNDS if reason != "too_many_symbols"))
+            return REASONS
+        return tuple(reason for reason in _BOUNDS if reason != "too_many_symbols")
 
     def measure(self, batch: pl.DataFrame) -> pl.DataFrame:
         """Counts, int32: words, those not of punctuation alone and their code points, those with a letter, distinct stop
@@ -241,7 +215,7 @@ class GopherQuality(Filter):
         return self._measure(batch)
 
     def _stop_words(self, language: str | None) -> WordSet:
-        listed = settings_of(self.by_language, self.compat).stop_words(language)
+        listed = self.settings.stop_words(language)
         return _set_of(listed or frozenset(self.stop_words))
 
     def _measure(self, batch: pl.DataFrame) -> pl.DataFrame:
@@ -250,17 +224,14 @@ class GopherQuality(Filter):
 
         return measure_words(batch, self.adds, self.tokenizer, bool(self.by_language), counts)
 
-    def decide(self, stats: pl.DataFrame) -> pl.DataFrame:
-        """Reasons in the order of the reference."""
-        settings = settings_of(self.by_language, self.compat)
+    def rules(self, settings: LanguageSettings) -> list[Rule]:
+        """In the order of the reference."""
         bounds = {}
         for reason, field in _BOUNDS.items():
             bound = zero_is_off(getattr(self, field), self.compat)
             listed = _BY_LANGUAGE.get(reason)
             bounds[reason] = settings.bound(listed, bound) if listed else pl.lit(bound)
-        rules = self._rules(bounds) if self.variant == "datatrove" else rules_of(self.variant, _PREFIX, bounds)
-        published = spare_unknown(settings, self.otherwise, rules)
-        return decide_by(stats, language_rule(settings, self.otherwise) + published)
+        return self._rules(bounds) if self.variant == "datatrove" else rules_of(self.variant, _PREFIX, bounds)
 
     def _rules(self, bounds: Mapping[str, pl.Expr]) -> list[Rule]:
         """The rules of datatrove."""

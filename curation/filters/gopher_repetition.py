@@ -13,26 +13,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from curation.filters.by_language import (
-    PER_ROW,
-    check_language_fields,
-    files_of,
-    language_rule,
-    measure_words,
-    settings_of,
-    spare_unknown,
-)
+from curation.filters.by_language import measure_words
 from curation.filters.gopher_repetition_variants import REPEATED, TOP, counts_of, measure, reasons_of, rules_of
-from curation.filters.gopher_variants import as_datatrove_splits, check_bounds, check_variant, zero_is_off
-from curation.filters.rules import Rule, decide_by, flag_rule, share_rule
-from curation.stage import Filter
+from curation.filters.gopher_variants import GopherFilter, as_datatrove_splits, zero_is_off
+from curation.filters.language_settings import LanguageSettings
+from curation.filters.rules import Rule, flag_rule, share_rule
 from curation.text.compiled import kernel, leaf
 from curation.text.repeats import (
     code_points,
@@ -110,7 +101,7 @@ def _measure(words):
 
 
 @dataclass(frozen=True)
-class GopherRepetition(Filter):
+class GopherRepetition(GopherFilter):
     """Drops documents that repeat themselves; the first rule that fires is the reason, the detail names all that fired.
 
     `variant`: whose rules, with all their published bounds: "datatrove" (FineWeb), "dolma" (gopher_v1 with the mixing
@@ -152,30 +143,16 @@ class GopherRepetition(Filter):
     dup_8_gram_max: float | None = 0.12
     dup_9_gram_max: float | None = 0.11
     dup_10_gram_max: float | None = 0.10
-    tokenizer: str = "eng_Latn"
-    by_language: str = ""
-    otherwise: str = "default"
-    compat: str = ""
-    variant: str = "datatrove"
     dup_line_chars_of_words_max: float | None = 0.3
 
     measure_fields: ClassVar[tuple[str, ...]] = ("tokenizer", "compat", "variant")
-    path_fields: ClassVar[tuple[str, ...]] = ("by_language",)
 
     def __post_init__(self) -> None:
-        without_effect = _WITHOUT_EFFECT.get(self.variant, _WITHOUT_EFFECT["dclm"])
-        check_variant(self, self.variant, self.tokenizer, self.compat, _COMPATS, without_effect)
-        check_bounds(self, _BOUNDS)
-        check_language_fields(self.name, self.by_language, self.otherwise, self.tokenizer, self._table_compat)
+        self.check(_COMPATS, _BOUNDS, _WITHOUT_EFFECT.get(self.variant, _WITHOUT_EFFECT["dclm"]))
 
     @property
-    def _table_compat(self) -> str:
-        """How the table of settings is read."""
+    def table_compat(self) -> str:
         return self.compat if self.variant == "datatrove" else ""
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return ("text", "language") if self.by_language or self.tokenizer == PER_ROW else ("text",)
 
     @property
     def adds(self) -> Mapping[str, pa.DataType]:
@@ -183,16 +160,11 @@ class GopherRepetition(Filter):
         return {f"{_PREFIX}{name}": pa.int32() for name in names}
 
     @property
-    def files(self) -> tuple[Path, ...]:
-        return files_of(self.by_language)
-
-    @property
-    def drops(self) -> tuple[str, ...]:
-        unknown = ("unknown_language",) if self.otherwise == "drop" else ()
+    def reasons(self) -> tuple[str, ...]:
         if self.variant != "datatrove":
-            return (*unknown, *reasons_of(self.variant))
+            return reasons_of(self.variant)
         segments = ("empty", "dup_para", "dup_para_chars", "dup_line", "dup_line_chars")
-        return (*unknown, *segments, *(f"top_{n}_gram" for n in TOP), *(f"dup_{n}_gram" for n in REPEATED))
+        return (*segments, *(f"top_{n}_gram" for n in TOP), *(f"dup_{n}_gram" for n in REPEATED))
 
     def measure(self, batch: pl.DataFrame) -> pl.DataFrame:
         """Counts, int32: code points; paragraphs, those that occurred before and their code points; the same of lines;
@@ -211,7 +183,7 @@ class GopherRepetition(Filter):
 
     def _bound(self, reason: str) -> pl.Expr:
         """The bound of a reason, for each row."""
-        settings = settings_of(self.by_language, self._table_compat)
+        settings = self.settings
         kind, _, rest = reason.partition("_")
         if reason == "dup_line":
             return settings.bound("dup_line_frac", zero_is_off(self.dup_line_max, self.compat))
@@ -222,12 +194,9 @@ class GopherRepetition(Filter):
         bound = self.dup_line_chars_of_words_max if of_words else getattr(self, f"{reason}_max")
         return pl.lit(zero_is_off(bound, self.compat), dtype=pl.Float64)
 
-    def decide(self, stats: pl.DataFrame) -> pl.DataFrame:
-        """Reasons in the order of the reference."""
-        settings = settings_of(self.by_language, self._table_compat)
-        rules = self._rules() if self.variant == "datatrove" else rules_of(self.variant, _PREFIX, self._bound)
-        published = spare_unknown(settings, self.otherwise, rules)
-        return decide_by(stats, language_rule(settings, self.otherwise) + published)
+    def rules(self, settings: LanguageSettings) -> list[Rule]:
+        """In the order of the reference."""
+        return self._rules() if self.variant == "datatrove" else rules_of(self.variant, _PREFIX, self._bound)
 
     def _rules(self) -> list[Rule]:
         """The rules of datatrove."""

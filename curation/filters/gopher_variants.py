@@ -6,52 +6,45 @@ Source: Dolma (669f5348), DCLM (361714bd), RedStone (e731748d) `rule_based_filte
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, dataclass, field, fields
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from curation.errors import RecipeError, explain_mismatch
-from curation.filters.by_language import measure_words
-from curation.stage import Filter
+from curation.filters.by_language import LanguageFilter, measure_words
+from curation.options import check_choice, check_number, refuse
 from curation.text.words import Words
 
 VARIANTS = ("datatrove", "dolma", "dclm", "redstone")
 
 
-def check_variant(
-    stage: Filter, variant: str, tokenizer: str, compat: str, compats: Mapping[str, str], without_effect: Iterable[str]
-) -> None:
-    """Raises RecipeError on an unknown variant, a `compat` that is not the variant's (`compats`), a tokenizer where the
-    variant has its own, and a bound set that the variant has no rule for (`without_effect`)."""
-    if variant not in VARIANTS:
-        _refuse(stage, "variant", " or ".join(map(repr, VARIANTS)), repr(variant))
-    allowed = ["", *([compats[variant]] if variant in compats else [])]
-    if compat not in allowed:
-        _refuse(stage, "compat", f"{' or '.join(map(repr, allowed))} with variant {variant!r}", repr(compat))
-    defaults = {field.name: field.default for field in fields(stage) if field.default is not MISSING}
-    if variant != "datatrove" and tokenizer != defaults["tokenizer"]:
-        _refuse(stage, "tokenizer", f"nothing, as variant {variant!r} says what a word is", repr(tokenizer))
-    for name in without_effect:
-        value = getattr(stage, name)
-        if value is not None and value != defaults[name]:
-            _refuse(stage, name, f"nothing, as variant {variant!r} has no such rule", repr(value))
+@dataclass(frozen=True)
+class GopherFilter(LanguageFilter):
+    """A filter by Gopher's rules as one of VARIANTS has them: `variant`."""
 
+    variant: str = field(default="datatrove", kw_only=True)
 
-def check_bounds(stage: Filter, names: Iterable[str]) -> None:
-    """Raises RecipeError on a bound that is neither None nor a finite number."""
-    for name in names:
-        value = getattr(stage, name)
-        number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-        if value is not None and not number:
-            _refuse(stage, name, "a finite number, or None for no rule", repr(value))
-
-
-def _refuse(stage: Filter, what: str, wanted: str, found: str) -> None:
-    raise RecipeError(explain_mismatch(f"{stage.name}: {what}", wanted=wanted, found=found))
+    def check(self, compats: Mapping[str, str], bounds: Iterable[str], without_effect: Iterable[str]) -> None:
+        """Raises RecipeError on an unknown variant, a `compat` that is not the variant's (`compats`), a tokenizer where
+        the variant has its own, one of `bounds` that is neither None nor a finite number, and one that is set although
+        the variant has no rule for it (`without_effect`)."""
+        check_choice(self, "variant", VARIANTS)
+        allowed = ["", *([compats[self.variant]] if self.variant in compats else [])]
+        if self.compat not in allowed:
+            wanted = f"{' or '.join(map(repr, allowed))} with variant {self.variant!r}"
+            refuse(self, "compat", wanted, repr(self.compat))
+        defaults = {field.name: field.default for field in fields(self) if field.default is not MISSING}
+        if self.variant != "datatrove" and self.tokenizer != defaults["tokenizer"]:
+            wanted = f"nothing, as variant {self.variant!r} says what a word is"
+            refuse(self, "tokenizer", wanted, repr(self.tokenizer))
+        for name in without_effect:
+            value = getattr(self, name)
+            if value is not None and value != defaults[name]:
+                refuse(self, name, f"nothing, as variant {self.variant!r} has no such rule", repr(value))
+        check_number(self, *bounds, optional=True)
+        super().__post_init__()
 
 
 def zero_is_off(bound: float | None, compat: str) -> float | None:

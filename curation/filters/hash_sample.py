@@ -14,8 +14,8 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from curation.errors import RecipeError, explain_mismatch
 from curation.filters.url_keys import KEYS, address_key, suffix_file
+from curation.options import check_choice, refuse
 from curation.stage import Filter
 
 _COLUMNS = ("content_id", "id", "url")
@@ -44,15 +44,10 @@ class HashSample(Filter):
 
     def __post_init__(self) -> None:
         if isinstance(self.share, bool) or not isinstance(self.share, (int, float)) or not 0 < self.share <= 1:
-            self._refuse("share", "above 0, at most 1", repr(self.share))
-        if self.by not in (*_COLUMNS, *_BY_ADDRESS):
-            self._refuse("by", ", ".join((*_COLUMNS, *_BY_ADDRESS)), repr(self.by))
+            refuse(self, "share", "above 0, at most 1", repr(self.share))
+        check_choice(self, "by", (*_COLUMNS, *_BY_ADDRESS))
         if not -(1 << 63) <= self.seed < 1 << 63:
-            self._refuse("seed", "a 64-bit number", repr(self.seed))
-
-    @staticmethod
-    def _refuse(what: str, wanted: str, found: str) -> None:
-        raise RecipeError(explain_mismatch(f"filters/hash_sample: {what}", wanted=wanted, found=found))
+            refuse(self, "seed", "a 64-bit number", repr(self.seed))
 
     @property
     def reads(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from curation.errors import RecipeError, explain_mismatch
+from curation.options import refuse
 from curation.stage import Filter
 
 _CODE = re.compile(r"[a-z]{3}_[A-Z][a-z]{3}")
@@ -32,14 +32,12 @@ class Language(Filter):
     def __post_init__(self) -> None:
         wanted = 'codes such as ("eng_Latn",) or least scores such as {"eng_Latn": 0.65}'
         if isinstance(self.keep, str) or not self.keep:
-            raise RecipeError(explain_mismatch("filters/language: keep", wanted=wanted, found=repr(self.keep)))
+            refuse(self, "keep", wanted, repr(self.keep))
         for code, least in self._least().items():
             if not _CODE.fullmatch(code):
-                raise RecipeError(explain_mismatch("filters/language: a code in keep", wanted=wanted, found=repr(code)))
+                refuse(self, "a code in keep", wanted, repr(code))
             if least is not None and not 0 <= least <= 1:
-                raise RecipeError(
-                    explain_mismatch(f"filters/language: least score of {code}", wanted="0 <= score <= 1", found=least)
-                )
+                refuse(self, f"least score of {code}", "0 <= score <= 1", least)
 
     def _least(self) -> dict[str, float | None]:
         if isinstance(self.keep, Mapping):

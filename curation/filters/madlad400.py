@@ -29,7 +29,6 @@ Source: Kudugunta et al., MADLAD-400, arXiv:2309.04662, section 2.3; allenai/dat
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -38,10 +37,10 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from curation.errors import RecipeError, explain_mismatch
 from curation.filters.characters import spans
 from curation.filters.madlad400_sentences import split_sentences
 from curation.filters.rules import Rule, decide_by, value_rule
+from curation.options import check_choice, check_share, refuse
 from curation.stage import Filter
 from curation.text.buffers import utf8
 
@@ -92,28 +91,21 @@ class Madlad400(Filter):
 
     def __post_init__(self) -> None:
         if not self.rules or len(set(self.rules)) != len(self.rules) or not set(self.rules) <= set(RULES):
-            self._refuse("rules", f"some of {', '.join(map(str, RULES))}, each once (1 is left out)", repr(self.rules))
-        if self.compat not in ("", "datamap"):
-            self._refuse("compat", '"" or "datamap"', repr(self.compat))
-        for name in ("max_questionable", "capital_share", "technical_share"):
-            share = getattr(self, name)
-            if not (share is None and name == "max_questionable") and not (math.isfinite(share) and 0 <= share <= 1):
-                self._refuse(name, "a share in [0, 1]", repr(share))
+            refuse(self, "rules", f"some of {', '.join(map(str, RULES))}, each once (1 is left out)", repr(self.rules))
+        check_choice(self, "compat", ("", "datamap"))
+        check_share(self, "capital_share", "technical_share")
+        check_share(self, "max_questionable", optional=True)
         if self.min_sentences is not None and self.min_sentences < 0 or self.capital_words < 0:
-            self._refuse("min_sentences, capital_words", "0 or more", f"{self.min_sentences}, {self.capital_words}")
+            refuse(self, "min_sentences, capital_words", "0 or more", f"{self.min_sentences}, {self.capital_words}")
         if not 0 <= self.min_chars <= self.max_chars:
-            self._refuse("min_chars, max_chars", "0 <= min_chars <= max_chars", f"{self.min_chars}, {self.max_chars}")
+            refuse(self, "min_chars, max_chars", "0 <= min_chars <= max_chars", f"{self.min_chars}, {self.max_chars}")
         if isinstance(self.cursed, str) or not self.cursed:
-            self._refuse("cursed", "a list of expressions", repr(self.cursed))
+            refuse(self, "cursed", "a list of expressions", repr(self.cursed))
         try:
             for pattern in self.cursed:
                 pl.select(pl.lit("").str.contains(pattern))
         except pl.exceptions.ComputeError as error:
-            self._refuse("cursed", "expressions of Rust's regex crate", f"{pattern!r}: {str(error).splitlines()[0]}")
-
-    @staticmethod
-    def _refuse(what: str, wanted: str, found: object) -> None:
-        raise RecipeError(explain_mismatch(f"filters/madlad400: {what}", wanted=wanted, found=found))
+            refuse(self, "cursed", "expressions of Rust's regex crate", f"{pattern!r}: {str(error).splitlines()[0]}")
 
     @property
     def reads(self) -> tuple[str, ...]:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from curation.errors import RecipeError, explain_mismatch
 from curation.filters.rules import decide_by, flag_rule
+from curation.options import refuse
 from curation.stage import Filter
 
 SIGNALS = ("noai", "noimageai", "noindex", "none", "tdm_reservation")
@@ -36,7 +36,7 @@ class OptOut(Filter):
         given = () if isinstance(self.signals, str) else tuple(self.signals)
         if not given or len(set(given)) != len(given) or not set(given) <= set(SIGNALS):
             wanted = f"some of {', '.join(SIGNALS)}, each once"
-            raise RecipeError(explain_mismatch("filters/opt_out: signals", wanted=wanted, found=repr(self.signals)))
+            refuse(self, "signals", wanted, repr(self.signals))
 
     @property
     def reads(self) -> tuple[str, ...]:

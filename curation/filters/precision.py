@@ -9,9 +9,7 @@ Source: FineWeb2, Penedo et al., arXiv:2506.20920, precision filtering; huggingf
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,10 +23,12 @@ import pyarrow as pa
 from curation.errors import RecipeError, explain_mismatch
 from curation.filters.listed_words import count_different, count_listed
 from curation.filters.rules import decide_by, flag_rule
+from curation.options import check_choice, check_share, check_whole, place_of, refuse
 from curation.stage import Filter
 from curation.text.punctuation import PUNCTUATION
 from curation.text.segmenters import check_languages, segmenter_of_label
 
+_NAME = "filters/precision"
 _COLUMNS = ("hits", "words", "url_hit")
 _PUNCTUATION_RUN = "[" + "".join(rf"\x{{{ord(mark):x}}}" for mark in sorted(PUNCTUATION)) + r"\s]+"
 _HOST = r"^(?:[A-Za-z][A-Za-z0-9+.\-]*:)?//(?:[^/?#@]*@)?([^/?#:]*)"
@@ -79,28 +79,18 @@ class Precision(Filter):
 
     def __post_init__(self) -> None:
         if not self.word_lists or not self._lists():
-            self._refuse("word_lists", "a folder of <language>.txt, one word a line", self.word_lists)
+            refuse(self, "word_lists", "a folder of <language>.txt, one word a line", repr(self.word_lists))
         _url_words(self.url_words)
         _contamination(self.contamination)
-        if isinstance(self.least_hits, bool) or not isinstance(self.least_hits, int) or self.least_hits < 1:
-            self._refuse("least_hits", "a whole number >= 1", self.least_hits)
-        for name in ("least_share", "least_contamination"):
-            value = getattr(self, name)
-            number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-            if not (number and 0 <= value <= 1) and not (name == "least_share" and value is None):
-                self._refuse(name, "a share in [0, 1]", value)
-        if self.otherwise not in ("keep", "drop"):
-            self._refuse("otherwise", '"keep" or "drop"', self.otherwise)
-        if self.compat not in ("", "fineweb2"):
-            self._refuse("compat", '"" or "fineweb2"', self.compat)
+        check_whole(self, "least_hits", least=1)
+        check_share(self, "least_contamination")
+        check_share(self, "least_share", optional=True)
+        check_choice(self, "otherwise", ("keep", "drop"))
+        check_choice(self, "compat", ("", "fineweb2"))
         check_languages(self._lists())
 
-    @staticmethod
-    def _refuse(what: str, wanted: str, found: object) -> None:
-        raise RecipeError(explain_mismatch(f"filters/precision: {what}", wanted=wanted, found=repr(found)))
-
     def _lists(self) -> dict[str, Path]:
-        return {path.stem: path for path in sorted(place_of(self.word_lists).glob("*.txt"))}
+        return {path.stem: path for path in sorted(place_of(self, "word_lists", self.word_lists).glob("*.txt"))}
 
     @property
     def reads(self) -> tuple[str, ...]:
@@ -116,7 +106,8 @@ class Precision(Filter):
 
     @property
     def files(self) -> tuple[Path, ...]:
-        return (*self._lists().values(), *(place_of(p) for p in (self.url_words, self.contamination) if p))
+        tables = {name: getattr(self, name) for name in ("url_words", "contamination")}
+        return (*self._lists().values(), *(place_of(self, name, where) for name, where in tables.items() if where))
 
     def measure(self, batch: pl.DataFrame) -> pl.DataFrame:
         """int32: different listed words, different words, 1 where the address speaks for the language; null without a
@@ -196,7 +187,7 @@ def _url_words(where: str) -> Mapping[str, Sequence[str]]:
     found = _read_json("url_words", where)
     for code, names in found.items():
         if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
-            Precision._refuse(f"url_words of {code}", "a list of names", names)
+            refuse(_NAME, f"url_words of {code}", "a list of names", repr(names))
     return found
 
 
@@ -204,7 +195,7 @@ def _contamination(where: str) -> Mapping[str, float]:
     found = _read_json("contamination", where)
     for language, share in found.items():
         if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share <= 1:
-            Precision._refuse(f"contamination of {language}", "a share in [0, 1]", share)
+            refuse(_NAME, f"contamination of {language}", "a share in [0, 1]", repr(share))
     return found
 
 
@@ -212,29 +203,16 @@ def _read_json(what: str, where: str) -> dict:
     if not where:
         return {}
     try:
-        path = place_of(where)
+        path = place_of(_NAME, what, where)
         facts = path.stat()
         found = _json_of(path, facts.st_mtime_ns, facts.st_size)
     except (OSError, ValueError) as error:
         raise RecipeError(explain_mismatch(f"filters/precision: {what}", wanted="a JSON file", found=error)) from error
     if not isinstance(found, dict):
-        raise RecipeError(explain_mismatch(f"filters/precision: {what}", wanted="a JSON object", found=type(found).__name__))
+        refuse(_NAME, what, "a JSON object", type(found).__name__)
     return found
 
 
 @lru_cache(maxsize=16)
 def _json_of(path: Path, changed_ns: int, size: int) -> object:
     return json.loads(path.read_text(encoding="utf-8"))
-
-
-def place_of(location: str) -> Path:
-    """A plain path, or the one that `package:NAME/path` means within an installed package."""
-    if not location.startswith("package:"):
-        return Path(location).expanduser()
-    package, _, inside = location.removeprefix("package:").partition("/")
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise RecipeError(
-            explain_mismatch(f"filters/precision: {location}", wanted=f"package {package}", found="not installed")
-        )
-    return Path(next(iter(spec.submodule_search_locations))) / inside

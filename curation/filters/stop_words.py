@@ -14,10 +14,10 @@ from typing import ClassVar
 import polars as pl
 import pyarrow as pa
 
-from curation.errors import RecipeError, explain_mismatch
 from curation.filters.language_settings import load_settings
 from curation.filters.listed_words import count_listed
 from curation.filters.rules import decide_by, flag_rule, value_rule
+from curation.options import check_choice, check_flags, check_whole
 from curation.stage import Filter
 from curation.text.segmenters import check_languages, segmenter_of_label
 
@@ -51,20 +51,11 @@ class StopWords(Filter):
 
     def __post_init__(self) -> None:
         load_settings(self.by_language)
-        whole = isinstance(self.at_least, int) and not isinstance(self.at_least, bool) and self.at_least >= 0
-        if self.at_least is not None and not whole:
-            self._refuse("at_least", "a whole number >= 0, or null", self.at_least)
-        if self.count not in _COLUMNS:
-            self._refuse("count", " or ".join(map(repr, _COLUMNS)), self.count)
-        if not isinstance(self.ignore_case, bool):
-            self._refuse("ignore_case", "true or false", self.ignore_case)
-        if self.otherwise not in ("keep", "drop"):
-            self._refuse("otherwise", '"keep" or "drop"', self.otherwise)
+        check_whole(self, "at_least", optional=True)
+        check_choice(self, "count", _COLUMNS)
+        check_flags(self, "ignore_case")
+        check_choice(self, "otherwise", ("keep", "drop"))
         check_languages(load_settings(self.by_language).words)
-
-    @staticmethod
-    def _refuse(what: str, wanted: str, found: object) -> None:
-        raise RecipeError(explain_mismatch(f"filters/stop_words: {what}", wanted=wanted, found=repr(found)))
 
     @property
     def reads(self) -> tuple[str, ...]:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NoReturn
 
 import polars as pl
 
 from curation.document import HEAVY
-from curation.errors import RecipeError, RunStopped, explain_mismatch
+from curation.errors import RunStopped
+from curation.options import refuse
 from curation.stage import Filter
 
 Bound = float | Mapping[str, float] | None
@@ -73,8 +75,8 @@ class Threshold(Filter):
         if self.otherwise not in ("keep", "drop"):
             self._refuse("otherwise", '"keep" or "drop" for values that no table lists', self.otherwise)
 
-    def _refuse(self, what: str, wanted: str, found: object) -> None:
-        raise RecipeError(explain_mismatch(f"filters/threshold({self.column!r}): {what}", wanted=wanted, found=found))
+    def _refuse(self, what: str, wanted: str, found: object) -> NoReturn:
+        refuse(f"{self.name}({self.column!r})", what, wanted, found)
 
     def _listed(self) -> list[str]:
         """Every value of `by` that a table lists, sorted."""

@@ -22,7 +22,6 @@ from typing import ClassVar
 import numpy as np
 import polars as pl
 
-from curation.errors import RecipeError, explain_mismatch
 from curation.filters.url_compat import DatatroveLists, datatrove_verdicts, read_datatrove_lists
 from curation.filters.url_lists import (
     Lists,
@@ -36,6 +35,7 @@ from curation.filters.url_lists import (
 )
 from curation.filters.url_rules import AddressRules, read_rules
 from curation.filters.url_scan import Scan
+from curation.options import check_choice, place_of, refuse
 from curation.stage import Apply, Stage
 
 Verdict = tuple[str, str] | None
@@ -95,24 +95,18 @@ class Url(Stage):
     def __post_init__(self) -> None:
         for name in _ENTRY_FIELDS:
             if isinstance(getattr(self, name), str):
-                self._refuse(name, "a list of entries", repr(getattr(self, name)))
+                refuse(self, name, "a list of entries", repr(getattr(self, name)))
         if isinstance(self.categories, str) or (self.categories is not None and self.lists is None):
-            self._refuse("categories", "a list of categories, with `lists`", repr(self.categories))
-        if self.no_url not in ("keep", "drop"):
-            self._refuse("no_url", '"keep" or "drop"', repr(self.no_url))
+            refuse(self, "categories", "a list of categories, with `lists`", repr(self.categories))
+        check_choice(self, "no_url", ("keep", "drop"))
         if self.soft_word_threshold < 1:
-            self._refuse("soft_word_threshold", "at least 1", self.soft_word_threshold)
-        if self.compat not in ("", "datatrove"):
-            self._refuse("compat", '"" or "datatrove"', repr(self.compat))
+            refuse(self, "soft_word_threshold", "at least 1", self.soft_word_threshold)
+        check_choice(self, "compat", ("", "datatrove"))
         if self.compat and self.adblock_rules:
-            self._refuse("adblock_rules", 'none with compat="datatrove"', repr(self.adblock_rules))
+            refuse(self, "adblock_rules", 'none with compat="datatrove"', repr(self.adblock_rules))
         if self.compat and importlib.util.find_spec("tldextract") is None:
-            self._refuse('compat="datatrove"', "tldextract, of the extra `peers`", "not installed")
+            refuse(self, 'compat="datatrove"', "tldextract, of the extra `peers`", "not installed")
         self._add_own(Lists())
-
-    @staticmethod
-    def _refuse(what: str, wanted: str, found: object) -> None:
-        raise RecipeError(explain_mismatch(f"filters/url: {what}", wanted=wanted, found=found))
 
     def _add_own(self, lists: Lists) -> Lists:
         """Add the entries of the fields. Raises RecipeError when one is none."""
@@ -120,7 +114,7 @@ class Url(Stage):
         for kind, entries in own.items():
             _, refused, example = lists.add(kind, entries, "recipe")
             if refused:
-                self._refuse(f"an entry of {kind}", "a name with a dot, host/path or a word", repr(example))
+                refuse(self, f"an entry of {kind}", "a name with a dot, host/path or a word", repr(example))
         return lists
 
     @property
@@ -137,7 +131,7 @@ class Url(Stage):
         return tuple(path for _, _, path in self._list_files())
 
     def _list_files(self) -> list[tuple[str, str, Path]]:
-        return [] if self.lists is None else find_list_files(_folder(self.lists), self.categories)
+        return [] if self.lists is None else find_list_files(place_of(self, "lists", self.lists), self.categories)
 
     def bind(self, models: Mapping[str, Path]) -> Apply:
         """Read the lists once; the result maps a batch to `doc`, `drop_reason`, `drop_detail`."""
@@ -179,7 +173,7 @@ class Url(Stage):
 
     def _as_datatrove(self, files: list[tuple[str, str, Path]]) -> Callable[[pl.Series], list[pl.Series]]:
         if any(kind in ("rules", "mixed") for _, kind, _ in files):
-            self._refuse("lists", 'files of domains, urls and words alone with compat="datatrove"', "rules or mixed lists")
+            refuse(self, "lists", 'files of domains, urls and words alone with compat="datatrove"', "rules or mixed lists")
         own = {kind: getattr(self, name) for name, kind in _ENTRY_FIELDS.items() if kind != "rules"}
         lists: DatatroveLists = read_datatrove_lists(files, own)
 
@@ -252,14 +246,3 @@ def _substrings(urls: pl.Series, lists: Lists) -> Sequence[str | None]:
         .select(pl.col("bare").str.extract_many(wanted, leftmost=True).list.first())
     )
     return found.to_series().to_list() if len(bare) else []
-
-
-def _folder(location: str) -> Path:
-    """The folder of `package:NAME/path` (lists that an installed package carries) or of a plain path."""
-    if not location.startswith("package:"):
-        return Path(location).expanduser()
-    package, _, inside = location.removeprefix("package:").partition("/")
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise RecipeError(explain_mismatch("filters/url: lists", wanted=f"package {package}", found="not installed"))
-    return Path(next(iter(spec.submodule_search_locations))) / inside

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from curation.errors import RecipeError, explain_mismatch
 from curation.modifiers.benchmark_items import Item
+from curation.options import refuse
 from curation.text.ngrams import PhraseSet, SpacedWords, ngram_places, split_at_spaces, varied
 from curation.text.simplify import Simplified, simplify
 from curation.text.words import segmenter
@@ -195,7 +195,7 @@ class NgramIndex:
             if words < shortest:
                 wanted = f"phrases of at least {shortest} words, the shortest looked for"
                 found = f"{words} words: {line[:80]!r}"
-                raise RecipeError(explain_mismatch("modifiers/decontaminate: allow", wanted=wanted, found=found))
+                refuse("modifiers/decontaminate", "allow", wanted, found)
         for length in np.unique(count).tolist():
             here = np.flatnonzero(count == length)
             phrases = PhraseSet(self._own, first[here], count[here], length)

@@ -25,12 +25,14 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
 
-from curation.errors import RecipeError, explain_mismatch
+from curation.errors import RecipeError
+from curation.options import refuse
 
 FORMATS: Mapping[str, Mapping[str, object]] = {
     "gsm8k": {"question": "question", "answer": "answer"},
@@ -88,6 +90,9 @@ class Item(NamedTuple):
         return f"{self.benchmark}/{self.id}"
 
 
+_refuse = partial(refuse, "modifiers/decontaminate")
+
+
 class Benchmark(NamedTuple):
     """An entry of `benchmarks` with everything filled in."""
 
@@ -104,10 +109,6 @@ class Benchmark(NamedTuple):
             there = ", ".join(sorted(p.name for p in folder.iterdir())[:20]) if folder.is_dir() else "no such folder"
             _refuse(f"benchmark {self.name} in {folder}", f"a file {self.file}", there or "nothing", "give `folder` and `file`")
         return found
-
-
-def _refuse(what: str, wanted: str, found: object, hint: str = "") -> None:
-    raise RecipeError(explain_mismatch(f"modifiers/decontaminate: {what}", wanted=wanted, found=found, hint=hint))
 
 
 def parse_benchmarks(given: Mapping[str, object]) -> tuple[Benchmark, ...]:

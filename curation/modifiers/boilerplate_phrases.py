@@ -15,8 +15,9 @@ import polars as pl
 import pyarrow as pa
 
 from curation.errors import RecipeError
-from curation.modifiers.rewriting import check_flags, check_texts, check_whole, count_types, refuse
-from curation.stage import Apply, Stage
+from curation.modifiers.rewriting import Modifier, count_types
+from curation.options import check_flags, check_texts, check_whole, refuse
+from curation.stage import Apply
 from curation.text.punctuation import WHITE_SPACE
 
 POLICY_PHRASES = (
@@ -92,7 +93,7 @@ WHOLE_LINES = (
 
 
 @dataclass(frozen=True)
-class BoilerplatePhrases(Stage):
+class BoilerplatePhrases(Modifier):
     """Removes a line (between "\\n") that contains a phrase of `contains` or is, but for white space around it, one of
     `equals`. Case does not matter; white space within a line does.
 
@@ -115,29 +116,17 @@ class BoilerplatePhrases(Stage):
     only_edges: bool = False
 
     libraries: ClassVar[tuple[str, ...]] = ("polars",)
+    counts: ClassVar[Mapping[str, pa.DataType]] = count_types("boilerplate_phrases", ("contained", "equal"))
     path_fields: ClassVar[tuple[str, ...]] = ("list_file",)
 
     def __post_init__(self) -> None:
         for name in ("contains", "equals"):
-            if any(not text.strip() or "\n" in text for text in check_texts("boilerplate_phrases", name, getattr(self, name))):
-                refuse("boilerplate_phrases", name, "texts of one line", "an empty one or several lines")
+            if any(not text.strip() or "\n" in text for text in check_texts(self, name)):
+                refuse(self, name, "texts of one line", "an empty one or several lines")
         if self.list_file is not None and not isinstance(self.list_file, str):
-            refuse("boilerplate_phrases", "list_file", "the path of a file", repr(self.list_file))
-        if self.max_words is not None:
-            check_whole("boilerplate_phrases", "max_words", self.max_words)
-        check_flags("boilerplate_phrases", {"only_edges": self.only_edges})
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return ("text",)
-
-    @property
-    def rewrites(self) -> tuple[str, ...]:
-        return ("text",)
-
-    @property
-    def adds(self) -> Mapping[str, pa.DataType]:
-        return count_types("boilerplate_phrases", ("contained", "equal"))
+            refuse(self, "list_file", "the path of a file", repr(self.list_file))
+        check_whole(self, "max_words", optional=True)
+        check_flags(self, "only_edges")
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -163,7 +152,7 @@ class BoilerplatePhrases(Stage):
 
     def _phrases(self) -> tuple[list[str], list[str]]:
         """Lower-cased phrases that a line may contain and that it may equal. Raises RecipeError on an unreadable list."""
-        contains, equals = set(check_texts("", "", self.contains)), set(check_texts("", "", self.equals))
+        contains, equals = set(check_texts(self, "contains")), set(check_texts(self, "equals"))
         for path in self.files:
             try:
                 lines = path.read_text(encoding="utf-8").split("\n")

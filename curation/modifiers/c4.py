@@ -10,54 +10,29 @@ Source: Raffel et al., Exploring the Limits of Transfer Learning (T5), arXiv:191
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from curation.errors import RecipeError, explain_mismatch
-from curation.stage import Stage
-from curation.text.buffers import point_at, sequence_size, space_size, strings, utf8
-from curation.text.chunk_book import AFTER_GAP, ALL_PUNCTUATION, ENDS_SENTENCE
-from curation.text.compiled import kernel, leaf
-from curation.text.line_breaks import break_size
-from curation.text.tables import Flag, flags_of
+from curation.modifiers.boilerplate_phrases import POLICY_PHRASES
+from curation.modifiers.c4_lines import CURLY, LOREM, Settings, assemble, count_sentences, judge, lines_of, sentences_of
+from curation.modifiers.rewriting import Modifier, count_columns, count_types
+from curation.options import check_whole
+from curation.stage import Apply
+from curation.text.buffers import strings, utf8
+from curation.text.tables import flags_of
 from curation.text.words import Segmenter, segmenter
 
-DIGIT = np.uint32(Flag.DIGIT)
-
-PHRASES = (
-    "lorem ipsum",
-    "javascript",
-    "terms of use",
-    "privacy policy",
-    "cookie policy",
-    "uses cookies",
-    "use of cookies",
-    "use cookies",
-)
+PHRASES = ("lorem ipsum", "javascript", *POLICY_PHRASES)
 """The filler, the script, then the policies: a line that names one is judged by the rule of that name."""
 
 _COUNTS = ("lines", "kept_lines", "long_word_lines", "unfinished_lines", "short_lines", "javascript_lines", "policy_lines")
 _ADDED = (*_COUNTS, "citations", "sentences")
-_LOREM, _CURLY = 1, 2
-
-
-class Settings(NamedTuple):
-    """The options as numbers; -1 switches a bound off."""
-
-    citations: bool
-    terminal: bool
-    min_words: int
-    max_word: int
-    lorem: bool
-    javascript: bool
-    curly: bool
-    policy: bool
 
 
 def _packed_phrases() -> tuple[np.ndarray, np.ndarray]:
@@ -65,305 +40,8 @@ def _packed_phrases() -> tuple[np.ndarray, np.ndarray]:
     return np.frombuffer(b"".join(encoded), dtype=np.uint8).copy(), np.cumsum([0, *map(len, encoded)]).astype(np.int64)
 
 
-@leaf
-def _phrase_at(data, at, end, phrases, offsets, number):
-    """Whether the phrase of that number begins at `at`, letters of either case (U+212A is a k in lower case, too)."""
-    for i in range(offsets[number], offsets[number + 1]):
-        if at >= end:
-            return False
-        c, wanted = data[at], phrases[i]
-        if wanted == 107 and c == 0xE2 and at + 2 < end and data[at + 1] == 0x84 and data[at + 2] == 0xAA:
-            at += 3
-            continue
-        if (c | 32 if 65 <= c <= 90 else c) != wanted:
-            return False
-        at += 1
-    return True
-
-
-@leaf
-def _phrases_in(data, start, end, phrases, offsets):
-    """Bits of the phrases that occur in data[start:end]."""
-    found = 0
-    for at in range(start, end):
-        c = data[at] | 32
-        if c == 108 or c == 106 or c == 116 or c == 112 or c == 99 or c == 117:
-            for number in range(offsets.size - 1):
-                if c == phrases[offsets[number]] and _phrase_at(data, at, end, phrases, offsets, number):
-                    found |= 1 << number
-    return found
-
-
-@leaf
-def _citation_size(data, at, end, flags):
-    """Bytes of the citation mark that begins with the `[` at `at`: [12], [], [edit], [citation needed]; 0 if none."""
-    stop = at + 1
-    while stop < end and flags[point_at(data, stop)] & DIGIT:
-        stop += sequence_size(data[stop])
-    if stop < end and data[stop] == 93:
-        return stop + 1 - at
-    if end - at >= 6 and data[at + 1] == 101 and data[at + 2] == 100 and data[at + 3] == 105 and data[at + 4] == 116:
-        return 6 if data[at + 5] == 93 else 0
-    wanted = (99, 105, 116, 97, 116, 105, 111, 110, 32, 110, 101, 101, 100, 101, 100, 93)
-    if end - at < 17:
-        return 0
-    for i in range(16):
-        if data[at + 1 + i] != wanted[i]:
-            return 0
-    return 17
-
-
-@leaf
-def _words_of_line(data, start, end):
-    """(words between white space, code points of the longest) of data[start:end]."""
-    count, longest, chars, at = 0, 0, 0, start
-    while at < end:
-        c = data[at]
-        if (c <= 32 or c == 0xC2 or 0xE1 <= c <= 0xE3) and space_size(data, at, end) > 0:
-            at += space_size(data, at, end)
-            chars = 0
-            continue
-        count += chars == 0
-        chars += 1
-        longest = max(longest, chars)
-        at += sequence_size(c)
-    return count, longest
-
-
-@leaf
-def _is_finished(data, start, end):
-    """Whether data[start:end] ends as a sentence does: `. ? ! " '` but not `...`."""
-    if end <= start:
-        return False
-    c = data[end - 1]
-    if not (c == 46 or c == 63 or c == 33 or c == 34 or c == 39):
-        return False
-    return not (c == 46 and end - start >= 3 and data[end - 2] == 46 and data[end - 3] == 46)
-
-
-@leaf
-def _judge_line(data, start, end, settings, flags, phrases, offsets, out, at, counts, citations):
-    """Writes a stripped line, data[start:end], without citations to out[at:]. Returns (its end there or -1 when the line
-    goes, what ends the document: 0, _LOREM or _CURLY)."""
-    words, longest = _words_of_line(data, start, end)
-    if settings.max_word >= 0 and longest > settings.max_word:
-        counts[2] += 1
-        return np.int64(-1), 0
-    stop, curly, i = at, False, start
-    while i < end:
-        size = _citation_size(data, i, end, flags) if settings.citations and data[i] == 91 else 0
-        if size > 0:
-            i += size
-            citations[0] += 1
-            continue
-        curly = curly or data[i] == 123
-        out[stop] = data[i]
-        stop += 1
-        i += 1
-    if settings.terminal and not _is_finished(out, at, stop):
-        counts[3] += 1
-        return np.int64(-1), 0
-    if words < settings.min_words:
-        counts[4] += 1
-        return np.int64(-1), 0
-    found = _phrases_in(out, at, stop, phrases, offsets)
-    if settings.lorem and found & 1:
-        return np.int64(-1), _LOREM
-    if settings.javascript and found & 2:
-        counts[5] += 1
-        return np.int64(-1), 0
-    if settings.curly and curly:
-        return np.int64(-1), _CURLY
-    if settings.policy and found & ~3:
-        counts[6] += 1
-        return np.int64(-1), 0
-    return stop, 0
-
-
-@leaf
-def _strip(data, start, end):
-    """The range of data[start:end] without white space at its ends."""
-    while start < end:
-        size = space_size(data, start, end)
-        if size == 0:
-            break
-        start += size
-    while end > start:
-        lead = end - 1
-        while lead > start and (data[lead] & 0xC0) == 0x80:
-            lead -= 1
-        if space_size(data, lead, end) == 0:
-            break
-        end = lead
-    return start, end
-
-
-@leaf
-def _next_line(data, at, end):
-    """(end of the line that begins at `at`, beginning of the next)."""
-    while at < end:
-        c = data[at]
-        if c <= 30 or c == 0xC2 or c == 0xE2:
-            size = break_size(data, at, end)
-            if size > 0:
-                return at, at + size
-        at += 1
-    return at, at
-
-
-@leaf
-def _judge_text(data, starts, stops, lines, settings, flags, phrases, offsets, separator, out, out_lines, state, counts):
-    """Judges the lines of one text; kept ones go to out, each followed by the separator. `state`: bytes written, lines
-    written. Returns (what ended the document, the number of that line)."""
-    begin_at, begin_line = state[0], state[1]
-    citations = counts[7:8]
-    for i in range(lines):
-        counts[0] += 1
-        start, end = _strip(data, starts[i], stops[i])
-        stop, ended = _judge_line(data, start, end, settings, flags, phrases, offsets, out, state[0], counts, citations)
-        if ended:
-            state[0], state[1] = begin_at, begin_line
-            return ended, i + 1
-        if stop >= 0:
-            counts[1] += 1
-            out_lines[state[1]] = state[0]
-            out[stop] = separator
-            state[0] = stop + 1
-            state[1] += 1
-    return 0, 0
-
-
-@kernel
-def _judge(data, text_start, line_first, starts, stops, settings, flags, phrases, offsets, separator):
-    """(out, out_lines, first_line, ended, ended_line, counts): the kept lines of all texts end to end, where each begins,
-    the first of each text, what ended a document and in which line of it, counts int32 [n, 9]."""
-    texts = text_start.size - 1
-    total_lines = line_first[texts]
-    out = np.empty(text_start[texts] - text_start[0] + total_lines + 1, dtype=np.uint8)
-    out_lines = np.empty(total_lines + 1, dtype=np.int64)
-    first_line = np.zeros(texts + 1, dtype=np.int64)
-    ended, ended_line = np.zeros(texts, dtype=np.int32), np.zeros(texts, dtype=np.int32)
-    counts = np.zeros((texts, 9), dtype=np.int32)
-    state = np.zeros(2, dtype=np.int64)
-    for text in range(texts):
-        a, b = line_first[text], line_first[text + 1]
-        ended[text], ended_line[text] = _judge_text(
-            data,
-            starts[a:b],
-            stops[a:b],
-            b - a,
-            settings,
-            flags,
-            phrases,
-            offsets,
-            separator,
-            out,
-            out_lines,
-            state,
-            counts[text],
-        )
-        first_line[text + 1] = state[1]
-    out_lines[state[1]] = state[0]
-    return out[: max(1, state[0])], out_lines[: state[1] + 1], first_line, ended, ended_line, counts
-
-
-@kernel
-def _lines_of(data, text_start):
-    """(line_first, starts, stops): the lines of str.splitlines of every text."""
-    texts = text_start.size - 1
-    line_first = np.zeros(texts + 1, dtype=np.int64)
-    for text in range(texts):
-        at, n = text_start[text], 0
-        while at < text_start[text + 1]:
-            _, at = _next_line(data, at, text_start[text + 1])
-            n += 1
-        line_first[text + 1] = line_first[text] + n
-    starts, stops = np.empty(line_first[texts], dtype=np.int64), np.empty(line_first[texts], dtype=np.int64)
-    n = 0
-    for text in range(texts):
-        at = text_start[text]
-        while at < text_start[text + 1]:
-            starts[n] = at
-            stops[n], at = _next_line(data, at, text_start[text + 1])
-            n += 1
-    return line_first, starts, stops
-
-
-@leaf
-def _sentence_steps(words, text, breaks):
-    """(sentences of one text, whether the last is at its end mark); breaks[i] is set at each word that begins one."""
-    n, seen = 0, False
-    for i in range(words.first[text], words.first[text + 1]):
-        flags = words.flags[i]
-        begins = i == words.first[text]
-        if flags & AFTER_GAP and seen:
-            begins, seen = True, False
-        if flags & ENDS_SENTENCE:
-            seen = True
-        elif seen and not flags & ALL_PUNCTUATION:
-            begins, seen = True, False
-        breaks[i] = begins
-        n += begins
-    return n, seen
-
-
-@kernel
-def _count_sentences(words):
-    """int32 [n]: sentences of each line (and the separator behind it), as spaCy's sentencizer with its default marks
-    divides it. White space left at the end, but for one blank, is a sentence if one was finished; nothing is one, too."""
-    breaks = np.zeros(words.start.size, dtype=np.bool_)
-    lines = words.text_start.size - 1
-    counts = np.zeros(lines, dtype=np.int32)
-    for line in range(lines):
-        n, finished = _sentence_steps(words, line, breaks)
-        if n > 0:
-            last = words.first[line + 1] - 1
-            tail = words.start[last] + words.size[last]
-            blank = words.text_start[line + 1] - 1 - tail
-            n += finished and (blank > 1 or (blank == 1 and words.data[tail] != 32))
-        counts[line] = max(n, 1)
-    return counts
-
-
-@kernel
-def _sentences_of(words):
-    """(line_first, starts, stops): the sentences of every text, as byte ranges without white space at their ends."""
-    breaks = np.zeros(words.start.size, dtype=np.bool_)
-    texts = words.text_start.size - 1
-    line_first = np.zeros(texts + 1, dtype=np.int64)
-    for text in range(texts):
-        line_first[text + 1] = line_first[text] + _sentence_steps(words, text, breaks)[0]
-    starts, stops = np.empty(line_first[texts], dtype=np.int64), np.empty(line_first[texts], dtype=np.int64)
-    n = 0
-    for i in range(words.start.size):
-        if breaks[i]:
-            starts[n] = words.start[i]
-            n += 1
-        stops[n - 1] = words.start[i] + words.size[i]
-    return line_first, starts, stops
-
-
-@kernel
-def _assemble(data, text_start, out, out_lines, first_line, gone):
-    """(bytes, offsets) of the new texts: kept lines joined and stripped; a text that goes stays as it was."""
-    texts = text_start.size - 1
-    offsets = np.zeros(texts + 1, dtype=np.int64)
-    result = np.empty(text_start[texts] - text_start[0] + out.size + 1, dtype=np.uint8)
-    at = 0
-    for text in range(texts):
-        if gone[text]:
-            start, end = text_start[text], text_start[text + 1]
-            result[at : at + end - start] = data[start:end]
-        else:
-            start, end = _strip(out, out_lines[first_line[text]], out_lines[first_line[text + 1]])
-            result[at : at + end - start] = out[start:end]
-        at += end - start
-        offsets[text + 1] = at
-    return result[:at], offsets
-
-
 @dataclass(frozen=True)
-class C4(Stage):
+class C4(Modifier):
     """Keeps the lines of a document that pass, and drops the document for filler, code, or too little prose.
 
     A line goes when a word between blanks is longer than `max_word_length` code points, when it does not end in one of
@@ -393,31 +71,17 @@ class C4(Stage):
     by_sentence: bool = False
     tokenizer: str = "eng_Latn"
 
+    counts: ClassVar[Mapping[str, pa.DataType]] = count_types("c4", _ADDED)
+
     def __post_init__(self) -> None:
-        for name in ("min_sentences", "min_words_per_line", "max_word_length"):
-            value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
-                wanted = "a whole number of 0 or more, or None for no rule"
-                raise RecipeError(explain_mismatch(f"modifiers/c4: {name}", wanted=wanted, found=repr(value)))
+        check_whole(self, "min_sentences", "min_words_per_line", "max_word_length", optional=True)
         segmenter(self.tokenizer)
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return ("text",)
-
-    @property
-    def rewrites(self) -> tuple[str, ...]:
-        return ("text",)
-
-    @property
-    def adds(self) -> Mapping[str, pa.DataType]:
-        return {f"stat_c4_{name}": pa.int32() for name in _ADDED}
 
     @property
     def drops(self) -> tuple[str, ...]:
         return ("lorem_ipsum", "curly_bracket", "too_few_sentences")
 
-    def bind(self, models: Mapping[str, Path]) -> Callable[[pl.DataFrame], pl.DataFrame]:
+    def bind(self, models: Mapping[str, Path]) -> Apply:
         split, flags, phrases = segmenter(self.tokenizer), flags_of("spacy_en"), _packed_phrases()
 
         def apply(batch: pl.DataFrame) -> pl.DataFrame:
@@ -444,31 +108,31 @@ class C4(Stage):
         if self.by_sentence:
             words = split.split(texts)
             data, text_start = words.data, words.text_start
-            lines = _sentences_of(words)
+            lines = sentences_of(words)
         else:
             data, text_start = utf8(texts)
-            lines = _lines_of(data, text_start)
+            lines = lines_of(data, text_start)
         separator = 32 if self.by_sentence else 10
-        out, out_lines, first_line, ended, ended_line, counts = _judge(
+        out, out_lines, first_line, ended, ended_line, counts = judge(
             data, text_start, *lines, self._settings(), flags, *phrases, separator
         )
         kept = np.diff(first_line)
         if self.by_sentence:
             sentences = kept
         else:
-            per_line = np.concatenate([[0], np.cumsum(_count_sentences(split.split_buffer(out, out_lines)))])
+            per_line = np.concatenate([[0], np.cumsum(count_sentences(split.split_buffer(out, out_lines)))])
             sentences = per_line[first_line[1:]] - per_line[first_line[:-1]]
         counts[:, 8] = sentences
         few = (ended == 0) & (sentences < (0 if self.min_sentences is None else self.min_sentences))
-        new = strings(*_assemble(data, text_start, out, out_lines, first_line, (ended > 0) | few))
-        answer = pl.DataFrame([new.alias("text"), *(pl.Series(f"stat_c4_{n}", counts[:, i]) for i, n in enumerate(_ADDED))])
+        new = strings(*assemble(data, text_start, out, out_lines, first_line, (ended > 0) | few))
+        answer = pl.DataFrame([new.alias("text"), *count_columns(list(self.adds), counts)])
         return answer.hstack(self._verdict(ended, ended_line, few, sentences))
 
     def _verdict(self, ended: np.ndarray, ended_line: np.ndarray, few: np.ndarray, sentences: np.ndarray) -> pl.DataFrame:
         """drop_reason and drop_detail."""
         facts = pl.DataFrame({"ended": ended, "line": ended_line, "few": few, "sentences": sentences})
-        when = pl.when(pl.col("ended") == _LOREM).then(pl.lit("lorem_ipsum"))
-        reason = when.when(pl.col("ended") == _CURLY).then(pl.lit("curly_bracket"))
+        when = pl.when(pl.col("ended") == LOREM).then(pl.lit("lorem_ipsum"))
+        reason = when.when(pl.col("ended") == CURLY).then(pl.lit("curly_bracket"))
         reason = reason.when(pl.col("few")).then(pl.lit("too_few_sentences"))
         detail = pl.when(pl.col("ended") > 0).then(pl.format("in line {}", pl.col("line")))
         fewer = pl.format("too_few_sentences={} < {}", pl.col("sentences"), pl.lit(self.min_sentences))

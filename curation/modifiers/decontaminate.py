@@ -24,7 +24,6 @@ Source: see benchmark_index.py and benchmark_strings.py; Brown et al., arXiv:200
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import logging
 from collections.abc import Mapping, Sequence
@@ -37,11 +36,11 @@ import polars as pl
 import pyarrow as pa
 
 from curation.document import polars_type
-from curation.errors import RecipeError, explain_mismatch
 from curation.modifiers.benchmark_decon import DeconIndex
 from curation.modifiers.benchmark_index import RULES, Found, NgramIndex, Rule
 from curation.modifiers.benchmark_items import Benchmark, Item, parse_benchmarks, read_items
 from curation.modifiers.benchmark_strings import StringIndex
+from curation.options import check_choice, check_whole, place_of, refuse
 from curation.stage import Apply, Resources, Stage
 from curation.text.simplify import simplify
 
@@ -104,31 +103,23 @@ class Decontaminate(Stage):
     path_fields: ClassVar[tuple[str, ...]] = ("folder", "allow")
 
     def __post_init__(self) -> None:
-        if self.rule not in RULES:
-            self._refuse("rule", ", ".join(RULES), repr(self.rule))
+        check_choice(self, "rule", RULES)
         if not isinstance(self.benchmarks, Mapping) or not self.benchmarks:
-            self._refuse("benchmarks", "a mapping of name to file, such as {gsm8k: gsm8k_test.jsonl.gz}", repr(self.benchmarks))
-        for name in ("n", "min_words", "min_distinct", "window_chars", "min_piece_chars", "max_pieces"):
-            value, least = getattr(self, name), 1 if name in ("n", "min_words") else 0
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-                self._refuse(name, f"a whole number, at least {least}", repr(value))
+            refuse(self, "benchmarks", "a mapping of name to file, such as {gsm8k: gsm8k_test.jsonl.gz}", repr(self.benchmarks))
+        check_whole(self, "n", "min_words", least=1, optional=True)
+        check_whole(self, "min_distinct", "window_chars", "min_piece_chars", "max_pieces", optional=True)
         if self.share is not None and not 0 <= self.share < 1:
-            self._refuse("share", "at least 0 and less than 1", repr(self.share))
+            refuse(self, "share", "at least 0 and less than 1", repr(self.share))
         if self.share is not None and not RULES[self.rule].compare:
-            self._refuse("share", f"nothing, as {self.rule} counts every hit", repr(self.share))
-        if self.action not in (None, "drop", "cut", "mark"):
-            self._refuse("action", '"drop", "cut" or "mark"', repr(self.action))
+            refuse(self, "share", f"nothing, as {self.rule} counts every hit", repr(self.share))
+        if self.action is not None:
+            check_choice(self, "action", ("drop", "cut", "mark"))
         if self.action == "cut" and RULES[self.rule].unit in ("paragraph", "string", "cluster"):
-            self._refuse("action", f'"drop" or "mark" for {self.rule}', '"cut"')
+            refuse(self, "action", f'"drop" or "mark" for {self.rule}', '"cut"')
         if self.allow is not None and RULES[self.rule].unit == "cluster":
-            self._refuse("allow", f"nothing for {self.rule}", repr(self.allow))
-        if self.count not in ("pieces", "hits"):
-            self._refuse("count", '"pieces" or "hits"', repr(self.count))
+            refuse(self, "allow", f"nothing for {self.rule}", repr(self.allow))
+        check_choice(self, "count", ("pieces", "hits"))
         self._parsed()
-
-    @staticmethod
-    def _refuse(what: str, wanted: str, found: str) -> None:
-        raise RecipeError(explain_mismatch(f"modifiers/decontaminate: {what}", wanted=wanted, found=found))
 
     def _parsed(self) -> tuple[Benchmark, ...]:
         return parse_benchmarks(self.benchmarks)
@@ -171,21 +162,13 @@ class Decontaminate(Stage):
         return (*found, self._allow_file()) if self.allow is not None else tuple(found)
 
     def _folder(self) -> Path:
-        """The folder of the benchmarks; `package:NAME/path` lies inside an installed package."""
-        if not self.folder.startswith("package:"):
-            return Path(self.folder).expanduser()
-        package, _, inside = self.folder.removeprefix("package:").partition("/")
-        spec = importlib.util.find_spec(package)
-        if spec is None or not spec.submodule_search_locations:
-            raise RecipeError(
-                explain_mismatch("modifiers/decontaminate: folder", wanted=f"package {package}", found="not installed")
-            )
-        return Path(next(iter(spec.submodule_search_locations))) / inside
+        """The folder of the benchmarks."""
+        return place_of(self, "folder", self.folder)
 
     def _allow_file(self) -> Path:
         path = Path(str(self.allow)).expanduser()
         if not path.is_file():
-            self._refuse("allow", "a file of phrases, one a line", str(path))
+            refuse(self, "allow", "a file of phrases, one a line", str(path))
         return path
 
     def items(self) -> list[Item]:

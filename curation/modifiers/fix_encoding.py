@@ -23,8 +23,9 @@ import polars as pl
 import pyarrow as pa
 from ftfy.badness import BADNESS_RE
 
-from curation.modifiers.rewriting import check_flags, check_whole, count_columns, count_types, refuse, rewrite_where
-from curation.stage import Apply, Stage
+from curation.modifiers.rewriting import Modifier, count_columns, count_types, rewrite_where
+from curation.options import check_flags, check_whole, refuse
+from curation.stage import Apply
 
 _MAX_SEGMENT = 1_000_000
 """Code points that ftfy looks at together at most; a longer line is cut, as ftfy cuts it."""
@@ -51,7 +52,7 @@ _FOREIGN = r"[^\t\n\x0C -~]|&#?[0-9A-Za-z]{1,24};"
 
 
 @dataclass(frozen=True)
-class FixEncoding(Stage):
+class FixEncoding(Modifier):
     """Repairs each line (up to and including its "\\n") by itself, until a pass changes nothing.
 
     On by default: `unescape_html` ("auto": references such as `&eacute;` become characters until a line with `<` is met,
@@ -83,27 +84,15 @@ class FixEncoding(Stage):
     max_passes: int = 100
 
     libraries: ClassVar[tuple[str, ...]] = ("ftfy",)
+    counts: ClassVar[Mapping[str, pa.DataType]] = count_types("fix_encoding", ("lines", "chars"))
 
     def __post_init__(self) -> None:
         if self.unescape_html not in ("auto", True, False):
-            refuse("fix_encoding", "unescape_html", '"auto", true or false', repr(self.unescape_html))
-        flags = {f.name: getattr(self, f.name) for f in fields(self) if f.type == "bool"}
-        check_flags("fix_encoding", flags)
-        check_whole("fix_encoding", "max_passes", self.max_passes, least=1)
+            refuse(self, "unescape_html", '"auto", true or false', repr(self.unescape_html))
+        check_flags(self, *(f.name for f in fields(self) if f.type == "bool"))
+        check_whole(self, "max_passes", least=1)
         if self.max_passes > 1000:
-            refuse("fix_encoding", "max_passes", "at most 1000", self.max_passes)
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return ("text",)
-
-    @property
-    def rewrites(self) -> tuple[str, ...]:
-        return ("text",)
-
-    @property
-    def adds(self) -> Mapping[str, pa.DataType]:
-        return count_types("fix_encoding", ("lines", "chars"))
+            refuse(self, "max_passes", "at most 1000", self.max_passes)
 
     def bind(self, models: Mapping[str, Path]) -> Apply:
         config = self._config()

@@ -37,8 +37,9 @@ import polars as pl
 import pyarrow as pa
 
 from curation.modifiers.line_rules_dclm import KINDS, SUSPECTS, DclmRules
-from curation.modifiers.rewriting import check_flags, check_share, check_whole, count_types, refuse
-from curation.stage import Apply, Stage
+from curation.modifiers.rewriting import Modifier, count_types
+from curation.options import check_choice, check_flags, check_share, check_whole
+from curation.stage import Apply
 from curation.text.punctuation import WHITE_SPACE
 
 VARIANTS: Mapping[str, Mapping[str, float | int | None]] = {
@@ -60,7 +61,7 @@ _PATTERN = {
 
 
 @dataclass(frozen=True)
-class LineRules(Stage):
+class LineRules(Modifier):
     """Removes or edits lines (between "\\n") by five rules, then drops a document that lost too many words.
 
     `variant`: "dclm", "redstone" or "refinedweb"; the module says where they differ. `uppercase_max` (share, 0 to 1),
@@ -87,29 +88,17 @@ class LineRules(Stage):
     removed_words_max: float | None = 0.05
 
     libraries: ClassVar[tuple[str, ...]] = ("polars",)
+    counts: ClassVar[Mapping[str, pa.DataType]] = count_types("line_rules", (*KINDS, "words", "removed_words"))
 
     def __post_init__(self) -> None:
-        if self.variant not in VARIANTS:
-            refuse("line_rules", "variant", " or ".join(map(repr, VARIANTS)), repr(self.variant))
-        check_flags("line_rules", {"counters": self.counters, "patterns": self.patterns})
-        for name in ("uppercase_max", "numeric_max", "removed_words_max"):
-            if (value := getattr(self, name)) is not None and (name != "uppercase_max" or value != "variant"):
-                check_share("line_rules", name, value)
-        for name in ("min_words", "pattern_max_words"):
-            if (value := getattr(self, name)) is not None and (name != "pattern_max_words" or value != "variant"):
-                check_whole("line_rules", name, value)
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return ("text",)
-
-    @property
-    def rewrites(self) -> tuple[str, ...]:
-        return ("text",)
-
-    @property
-    def adds(self) -> Mapping[str, pa.DataType]:
-        return count_types("line_rules", (*KINDS, "words", "removed_words"))
+        check_choice(self, "variant", VARIANTS)
+        check_flags(self, "counters", "patterns")
+        check_share(self, "numeric_max", "removed_words_max", optional=True)
+        check_whole(self, "min_words", optional=True)
+        if self.uppercase_max != "variant":
+            check_share(self, "uppercase_max", optional=True)
+        if self.pattern_max_words != "variant":
+            check_whole(self, "pattern_max_words", optional=True)
 
     @property
     def drops(self) -> tuple[str, ...]:
@@ -148,7 +137,8 @@ class LineRules(Stage):
         after, touched = before.clone(), np.flatnonzero(counts.any(axis=1))  # the others are stripped at most
         after.scatter(touched, made.gather(touched).str.count_matches(_DCLM_WORD).cast(pl.Int32))
         columns = [pl.Series(kind, counts[:, i].copy()) for i, kind in enumerate(KINDS)]
-        return pl.DataFrame([made, *columns, before.alias("words"), (before - after).alias("removed_words")])
+        removed = (before - after).clip(lower_bound=0)  # stripping a line may make a chunk begin with a letter
+        return pl.DataFrame([made, *columns, before.alias("words"), removed.alias("removed_words")])
 
     def _suspects(self, texts: pl.Series) -> pl.DataFrame:
         """`row` and `numbers` of the lines that a rule may fire on. The first line, and the last, which

@@ -14,15 +14,16 @@ from typing import ClassVar
 import polars as pl
 import pyarrow as pa
 
-from curation.modifiers.rewriting import check_flags, check_whole, count_types
-from curation.stage import Apply, Stage
+from curation.modifiers.rewriting import Modifier, count_types
+from curation.options import check_flags, check_whole
+from curation.stage import Apply
 
 _TRAILING = r"(?m)[ \t\x0B\x0C\r\u{A0}\u{1680}\u{2000}-\u{200A}\u{202F}\u{205F}\u{3000}]+$"
 """White space before a newline or the end of the text, other than what ends a line itself."""
 
 
 @dataclass(frozen=True)
-class Newlines(Stage):
+class Newlines(Modifier):
     """Shortens every run of more than `max_run` "\\n" to `max_run` (at least 1; 2 leaves one blank line).
 
     `strip_lines`: first remove white space from the end of every line, so that lines of spaces count as blank; a
@@ -34,22 +35,11 @@ class Newlines(Stage):
     strip_lines: bool = False
 
     libraries: ClassVar[tuple[str, ...]] = ("polars",)
+    counts: ClassVar[Mapping[str, pa.DataType]] = count_types("newlines", ("newlines", "spaces"))
 
     def __post_init__(self) -> None:
-        check_whole("newlines", "max_run", self.max_run, least=1)
-        check_flags("newlines", {"strip_lines": self.strip_lines})
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return ("text",)
-
-    @property
-    def rewrites(self) -> tuple[str, ...]:
-        return ("text",)
-
-    @property
-    def adds(self) -> Mapping[str, pa.DataType]:
-        return count_types("newlines", ("newlines", "spaces"))
+        check_whole(self, "max_run", least=1)
+        check_flags(self, "strip_lines")
 
     def bind(self, models: Mapping[str, Path]) -> Apply:
         long_run = rf"\n{{{self.max_run + 1},}}"

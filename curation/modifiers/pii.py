@@ -29,16 +29,9 @@ import polars as pl
 import pyarrow as pa
 
 from curation.modifiers.pii_patterns import find_emails, find_ipv4, find_ipv6, find_phones, stable_choice
-from curation.modifiers.rewriting import (
-    check_flags,
-    check_texts,
-    check_whole,
-    count_columns,
-    count_types,
-    refuse,
-    rewrite_where,
-)
-from curation.stage import Apply, Stage
+from curation.modifiers.rewriting import Modifier, count_columns, count_types, rewrite_where
+from curation.options import check_choice, check_flags, check_texts, check_whole, refuse
+from curation.stage import Apply
 
 Find = Callable[[str], list[tuple[int, int]]]
 """Spans of addresses in a text."""
@@ -49,7 +42,7 @@ _TAGS = {"emails": "|||EMAIL_ADDRESS|||", "ips": "|||IP_ADDRESS|||", "phones": "
 
 
 @dataclass(frozen=True)
-class Pii(Stage):
+class Pii(Modifier):
     """Replaces each address found, e-mails first, then IP addresses, then telephone numbers in what that leaves.
 
     `emails`: RFC-like addresses. `ips`: IPv4; with `ipv6` also IPv6 (all eight groups, or a shortened one of the public
@@ -88,31 +81,16 @@ class Pii(Stage):
     compat: str = ""
 
     libraries: ClassVar[tuple[str, ...]] = ("polars",)
+    counts: ClassVar[Mapping[str, pa.DataType]] = count_types("pii", _KINDS)
 
     def __post_init__(self) -> None:
-        names = ("emails", "ips", "ipv6", "phones", "public_ips_only")
-        check_flags("pii", {name: getattr(self, name) for name in names})
+        check_flags(self, "emails", "ips", "ipv6", "phones", "public_ips_only")
         for name in ("email_replacement", "ip_replacement", "ipv6_replacement", "phone_replacement"):
-            if not check_texts("pii", name, getattr(self, name)):
-                refuse("pii", name, "at least one text", "none")
-        if self.action not in ("replace", "tag"):
-            refuse("pii", "action", '"replace" or "tag"', repr(self.action))
-        if self.compat not in ("", "datatrove"):
-            refuse("pii", "compat", '"" or "datatrove"', repr(self.compat))
-        if self.max_spans is not None:
-            check_whole("pii", "max_spans", self.max_spans)
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return ("text",)
-
-    @property
-    def rewrites(self) -> tuple[str, ...]:
-        return ("text",)
-
-    @property
-    def adds(self) -> Mapping[str, pa.DataType]:
-        return count_types("pii", _KINDS)
+            if not check_texts(self, name):
+                refuse(self, name, "at least one text", "none")
+        check_choice(self, "action", ("replace", "tag"))
+        check_choice(self, "compat", ("", "datatrove"))
+        check_whole(self, "max_spans", optional=True)
 
     @property
     def drops(self) -> tuple[str, ...]:
@@ -134,21 +112,16 @@ class Pii(Stage):
     def _searches(self) -> list[_Search]:
         """What is looked for, in order. A hint is what a text must match to hold such an address at all."""
         public = self.public_ips_only
-        searches: list[tuple[bool, str, str, Find, str | Sequence[str]]] = [
-            (self.emails, r"@", "emails", find_emails, self.email_replacement),
-            (
-                self.ips,
-                r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]",
-                "ips",
-                partial(find_ipv4, public_only=public),
-                self.ip_replacement,
-            ),
-            (self.ipv6, r":[0-9A-Fa-f]{0,4}:", "ips", partial(find_ipv6, public_only=public), self.ipv6_replacement),
-            (self.phones, r"[0-9](?:[ .()-]{0,3}[0-9]){8}", "phones", find_phones, self.phone_replacement),
+        four = r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]"
+        searches: list[tuple[bool, str, str, Find, str]] = [
+            (self.emails, r"@", "emails", find_emails, "email_replacement"),
+            (self.ips, four, "ips", partial(find_ipv4, public_only=public), "ip_replacement"),
+            (self.ipv6, r":[0-9A-Fa-f]{0,4}:", "ips", partial(find_ipv6, public_only=public), "ipv6_replacement"),
+            (self.phones, r"[0-9](?:[ .()-]{0,3}[0-9]){8}", "phones", find_phones, "phone_replacement"),
         ]
         made = []
         for wanted, hint, kind, find, replacement in searches:
-            choices = (_TAGS[kind],) if self.action == "tag" else check_texts("pii", kind, replacement)
+            choices = (_TAGS[kind],) if self.action == "tag" else check_texts(self, replacement)
             if wanted:
                 made.append(_Search(hint, kind, find, choices, in_turn=bool(self.compat)))
         return made

@@ -1,4 +1,4 @@
-"""Rewrite the texts that a cheap test selected, one at a time, and leave the others untouched; checks of options.
+"""What modifiers share: a stage that rewrites the text and counts, and rewriting the texts that a cheap test selected.
 
 Source: ours.
 """
@@ -6,13 +6,41 @@ Source: ours.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
 from curation.document import storable
-from curation.errors import RecipeError, explain_mismatch
+from curation.stage import Stage
+
+
+def count_types(stem: str, kinds: Sequence[str]) -> Mapping[str, pa.DataType]:
+    """What a modifier `adds`: `stat_<stem>_<kind>`, int32, in this order."""
+    return {f"stat_{stem}_{kind}": pa.int32() for kind in kinds}
+
+
+@dataclass(frozen=True)
+class Modifier(Stage):
+    """A stage that reads the text, rewrites it and adds `counts`."""
+
+    counts: ClassVar[Mapping[str, pa.DataType]] = {}
+    """The columns it adds: what it changed of each kind."""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return ("text",)
+
+    @property
+    def rewrites(self) -> tuple[str, ...]:
+        return ("text",)
+
+    @property
+    def adds(self) -> Mapping[str, pa.DataType]:
+        return self.counts
+
 
 Rewrite = Callable[[str], tuple[str, Sequence[int]]]
 """The new text, and how many of each kind were changed."""
@@ -38,40 +66,3 @@ def rewrite_where(texts: pl.Series, selected: pl.Series, rewrite: Rewrite, kinds
 def count_columns(names: Sequence[str], counts: np.ndarray) -> list[pl.Series]:
     """The columns of `counts` as int32 series of these names."""
     return [pl.Series(name, np.ascontiguousarray(counts[:, i], dtype=np.int32)) for i, name in enumerate(names)]
-
-
-def count_types(stem: str, kinds: Sequence[str]) -> Mapping[str, pa.DataType]:
-    """What a modifier `adds`: `stat_<stem>_<kind>`, int32, in this order."""
-    return {f"stat_{stem}_{kind}": pa.int32() for kind in kinds}
-
-
-def refuse(stage: str, what: str, wanted: str, found: object) -> None:
-    """Raise the RecipeError of a bad option of `modifiers/<stage>`."""
-    raise RecipeError(explain_mismatch(f"modifiers/{stage}: {what}", wanted=wanted, found=found))
-
-
-def check_flags(stage: str, values: Mapping[str, object]) -> None:
-    """Raise RecipeError unless every value is true or false."""
-    for name, value in values.items():
-        if not isinstance(value, bool):
-            refuse(stage, name, "true or false", repr(value))
-
-
-def check_whole(stage: str, name: str, value: object, least: int = 0) -> None:
-    """Raise RecipeError unless the value is a whole number of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        refuse(stage, name, f"a whole number of at least {least}", repr(value))
-
-
-def check_share(stage: str, name: str, value: object) -> None:
-    """Raise RecipeError unless the value is a number from 0 to 1."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        refuse(stage, name, "a share from 0 to 1", repr(value))
-
-
-def check_texts(stage: str, name: str, value: object) -> tuple[str, ...]:
-    """The value, one text or a list of texts, as a tuple. Raises RecipeError when it is neither."""
-    texts = (value,) if isinstance(value, str) else value
-    if not isinstance(texts, (tuple, list)) or not all(isinstance(text, str) for text in texts):
-        refuse(stage, name, "a text or a list of texts", repr(value))
-    return tuple(texts)  # type: ignore[arg-type]

@@ -15,9 +15,11 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from curation.modifiers.rewriting import check_texts, count_columns, count_types, refuse
-from curation.stage import Apply, Stage
-from curation.text.compiled import inlined, kernel
+from curation.modifiers.rewriting import Modifier, count_columns, count_types
+from curation.options import check_texts, refuse
+from curation.stage import Apply
+from curation.text.buffers import point_at, sequence_size, strings, utf8
+from curation.text.compiled import kernel, leaf
 from curation.text.punctuation import LINE_ENDS, PUNCTUATION, WHITE_SPACE
 
 _SYMBOL, _SPACE, _END = 1, 2, 4
@@ -25,7 +27,7 @@ _SYMBOL, _SPACE, _END = 1, 2, 4
 
 
 @dataclass(frozen=True)
-class SymbolLines(Stage):
+class SymbolLines(Modifier):
     """Removes every line that holds a symbol and nothing but `symbols` and spaces (U+0020).
 
     `symbols`: single characters; none (the default) for the punctuation and control characters of all scripts in
@@ -40,26 +42,14 @@ class SymbolLines(Stage):
     symbols: Sequence[str] | None = None
     replacement: str = ""
 
-    libraries: ClassVar[tuple[str, ...]] = ()
+    counts: ClassVar[Mapping[str, pa.DataType]] = count_types("symbol_lines", ("lines",))
 
     def __post_init__(self) -> None:
-        for symbol in () if self.symbols is None else check_texts("symbol_lines", "symbols", self.symbols):
+        for symbol in () if self.symbols is None else check_texts(self, "symbols"):
             if len(symbol) != 1:
-                refuse("symbol_lines", "symbols", "single characters", repr(symbol))
+                refuse(self, "symbols", "single characters", repr(symbol))
         if not isinstance(self.replacement, str):
-            refuse("symbol_lines", "replacement", "a text", repr(self.replacement))
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return ("text",)
-
-    @property
-    def rewrites(self) -> tuple[str, ...]:
-        return ("text",)
-
-    @property
-    def adds(self) -> Mapping[str, pa.DataType]:
-        return count_types("symbol_lines", ("lines",))
+            refuse(self, "replacement", "a text", repr(self.replacement))
 
     def bind(self, models: Mapping[str, Path]) -> Apply:
         classes = _classes("".join(sorted(PUNCTUATION) if self.symbols is None else self.symbols))
@@ -82,42 +72,23 @@ def _classes(symbols: str) -> np.ndarray:
 
 def _remove(texts: pl.Series, classes: np.ndarray, replacement: np.ndarray) -> tuple[pl.Series, np.ndarray]:
     """The texts without lines of symbols, named `text`, and the lines removed of each."""
-    given = texts.to_arrow(compat_level=pl.CompatLevel.oldest())
-    assert isinstance(given, pa.LargeStringArray)
-    validity, offsets, data = given.buffers()
-    start = np.frombuffer(offsets, np.int64)[given.offset : given.offset + len(given) + 1]
-    source = np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
+    source, start = utf8(texts)
     sizes, counts = _measure(source, start, classes, len(replacement))
     ends = np.concatenate([[0], np.cumsum(sizes)])
     out = np.zeros(int(ends[-1]), np.uint8)
     _write(source, start, classes, replacement, ends, out)
-    made = pa.LargeStringArray.from_buffers(len(texts), pa.py_buffer(ends), pa.py_buffer(out))
-    fresh = pl.Series("text", made)
+    fresh = strings(out, ends).alias("text")
     if texts.null_count():
         fresh = fresh.to_frame().select(pl.when(texts.is_not_null()).then("text")).to_series()
     return fresh, counts
 
 
-@inlined
-def _read(data, at):  # type: ignore[no-untyped-def]
-    """The code point at a byte of valid UTF-8, and the byte after it."""
-    first = np.int64(data[at])
-    if first < 0x80:
-        return first, at + 1
-    if first < 0xE0:
-        return (first & 0x1F) << 6 | (data[at + 1] & 0x3F), at + 2
-    if first < 0xF0:
-        return (first & 0x0F) << 12 | (np.int64(data[at + 1]) & 0x3F) << 6 | (data[at + 2] & 0x3F), at + 3
-    high = (first & 0x07) << 18 | (np.int64(data[at + 1]) & 0x3F) << 12
-    return high | (np.int64(data[at + 2]) & 0x3F) << 6 | (data[at + 3] & 0x3F), at + 4
-
-
-@inlined
+@leaf
 def _line(data, at, stop, classes):  # type: ignore[no-untyped-def]
     """From `at`: where the line's text ends, where the next line begins, and whether it is one of symbols."""
     symbols, blank = True, True
     while at < stop:
-        point, after = _read(data, at)
+        point, after = point_at(data, at), at + sequence_size(data[at])
         kind = classes[point]
         if kind & _END:
             if point == 13 and after < stop and data[after] == 10:

@@ -16,8 +16,9 @@ from typing import ClassVar
 import polars as pl
 import pyarrow as pa
 
-from curation.modifiers.rewriting import check_flags, count_types, refuse
-from curation.stage import Apply, Stage
+from curation.modifiers.rewriting import Modifier, count_types
+from curation.options import check_choice, check_flags
+from curation.stage import Apply
 
 FORMS = ("NFC", "NFKC", "NFD", "NFKD")
 
@@ -32,7 +33,7 @@ _LINE_ENDS = r"\r\n|[\r\x{85}\x{2028}\x{2029}]"
 
 
 @dataclass(frozen=True)
-class UnicodeNormalForm(Stage):
+class UnicodeNormalForm(Modifier):
     """Rewrites the text in this order: `line_ends`, `controls`, `zero_width`, then `form`.
 
     `form`: "NFC" (composed; changes no meaning), "NFD" (decomposed), "NFKC" or "NFKD" (also compatibility characters:
@@ -51,24 +52,14 @@ class UnicodeNormalForm(Stage):
     line_ends: bool = False
 
     libraries: ClassVar[tuple[str, ...]] = ("polars",)
+    counts: ClassVar[Mapping[str, pa.DataType]] = count_types(
+        "unicode_normal_form", ("normalized", "zero_width", "controls", "line_ends")
+    )
 
     def __post_init__(self) -> None:
-        if self.form is not None and self.form not in FORMS:
-            refuse("unicode_normal_form", "form", " or ".join(FORMS), repr(self.form))
-        flags = {"zero_width": self.zero_width, "controls": self.controls, "line_ends": self.line_ends}
-        check_flags("unicode_normal_form", flags)
-
-    @property
-    def reads(self) -> tuple[str, ...]:
-        return ("text",)
-
-    @property
-    def rewrites(self) -> tuple[str, ...]:
-        return ("text",)
-
-    @property
-    def adds(self) -> Mapping[str, pa.DataType]:
-        return count_types("unicode_normal_form", ("normalized", "zero_width", "controls", "line_ends"))
+        if self.form is not None:
+            check_choice(self, "form", FORMS)
+        check_flags(self, "zero_width", "controls", "line_ends")
 
     def bind(self, models: Mapping[str, Path]) -> Apply:
         steps = (

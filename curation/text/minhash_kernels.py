@@ -16,7 +16,6 @@ from __future__ import annotations
 import numpy as np
 
 from curation.text.byte_hashes import hash_spans
-from curation.text.chunk_book import BASE
 from curation.text.compiled import inlined, kernel, leaf
 
 MERSENNE = np.uint64((1 << 61) - 1)
@@ -81,30 +80,6 @@ def exact_shingles(data, first, start, size, ngram, kind):
             _join(data, start, size, first[t], first[t + 1], joined, at, stop)
             hash_spans(joined, at[:n], stop[ngram - 1 : ngram - 1 + n], kind, hashes[begin[t] : begin[t + 1]], w, state)
     return hashes, begin
-
-
-@kernel
-def spaced_word_hashes(data, text_start):
-    """Hash of every word of texts whose white space is U+0020, as `simplify` leaves it, and the first word of each text:
-    what a segmenter by white space gives (words.Words: `hash`, `first`), without its book."""
-    texts = text_start.size - 1
-    first = np.zeros(texts + 1, np.int64)
-    hashes = np.empty((text_start[texts] - text_start[0] + texts + 1) // 2, np.uint64)
-    n = 0
-    for t in range(texts):
-        i, end = text_start[t], text_start[t + 1]
-        while i < end:
-            value = np.uint64(0)
-            begin = i
-            while i < end and data[i] != 32:
-                value = value * BASE + np.uint64(data[i] + 1)
-                i += 1
-            if i > begin:
-                hashes[n] = value
-                n += 1
-            i += 1
-        first[t + 1] = n
-    return hashes[:n], first
 
 
 @leaf

@@ -10,6 +10,17 @@ from curation.text.compiled import leaf
 
 
 @leaf
+def is_blank(data, start, end):
+    """Whether data[start:end] is white space."""
+    while start < end:
+        size = space_size(data, start, end)
+        if size == 0:
+            return False
+        start += size
+    return True
+
+
+@leaf
 def stripped(data, start, end):
     """The range of data[start:end] without white space at its ends."""
     while start < end:

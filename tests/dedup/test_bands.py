@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.dedup.bands import STAR_ROUNDS, band_mask, band_records, key_range, needed_bits, star_types, stars
+from curation.dedup.bands import HOTTEST, STAR_ROUNDS, band_mask, band_records, key_range, needed_bits, star_types, stars
 from curation.dedup.survivors import check_policy, rank_columns, ranks
 from curation.errors import RecipeError
 
@@ -86,21 +86,20 @@ def test_stars_are_those_of_the_plain_model(rows, cut: float | None, band: int, 
         doc, key, sketch, rank = (np.array(column, dtype=np.uint64) for column in zip(*rows, strict=True))
         return pl.DataFrame({"doc": doc, "key": key, "low": sketch, "high": np.zeros_like(sketch), "rank_0": rank})
 
-    found = stars(table(rows), ("rank_0",), band, 8, cut)
-    assert found.schema == star_types(("rank_0",))
+    found, refused, hottest = stars(table(rows), ("rank_0",), band, 8, cut)
+    assert found.schema == star_types(("doc", "low", "high", "rank_0"))
     low, high = band_mask(band, 8)
     allowed = None if cut is None else 120 - needed_bits(cut, 120)
-    edges = found.filter(pl.col("doc").is_not_null())
-    assert dict(edges.select("doc", "to").rows()) == plain_stars(rows, low | high << 64, allowed)
-    assert edges["doc"].is_sorted()
-    assert {(r[0], r[2], r[3]) for r in rows} >= set(edges.select("doc", "low", "rank_0").rows())
-    sizes = [sum(row[1] == key for row in rows) for key in {row[1] for row in rows}]
-    count = found.filter(pl.col("doc").is_null())
-    assert count["seen"].to_list() == [len(rows) if band == 0 else 0]
-    assert count["bucket"].to_list() == [max(sizes) if max(sizes) > 1 else 0]
+    assert dict(found.select("doc", "to").rows()) == plain_stars(rows, low | high << 64, allowed)
+    assert found["doc"].is_sorted()
+    assert {(r[0], r[2], r[3]) for r in rows} >= set(found.select("doc", "low", "rank_0").rows())
+    buckets = [sorted((row[3], row[0]) for row in rows if row[1] == key) for key in {row[1] for row in rows}]
+    shared = sorted((-len(bucket), bucket[0][1]) for bucket in buckets if len(bucket) > 1)
+    assert [(-bucket.size, bucket.best) for bucket in hottest] == shared[:HOTTEST]
     shuffled = list(rows)
     order.shuffle(shuffled)
-    assert stars(table(shuffled), ("rank_0",), band, 8, cut).equals(found)
+    again = stars(table(shuffled), ("rank_0",), band, 8, cut)
+    assert again[0].equals(found) and again[1:] == (refused, hottest)
 
 
 def test_a_bucket_of_unlike_documents_keeps_them_in_linear_time() -> None:
@@ -108,9 +107,8 @@ def test_a_bucket_of_unlike_documents_keeps_them_in_linear_time() -> None:
     random = np.random.default_rng(1)
     low, high = random.integers(0, U64, size=(2, n), dtype=np.uint64)
     bucket = pl.DataFrame({"doc": np.arange(n, dtype=np.uint64), "key": np.zeros(n, np.uint64), "low": low, "high": high})
-    found = stars(bucket, (), 0, 8, 0.9)
-    assert found.height == 1
-    assert found.select("seen", "refused", "bucket", "to").row(0) == (n, n - 1, n, 0)
+    found, refused, hottest = stars(bucket, (), 0, 8, 0.9)
+    assert found.is_empty() and refused == n - 1 and hottest == [(n, 0)]
 
 
 def test_survivors_are_ranked_rule_by_rule() -> None:

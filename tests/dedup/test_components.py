@@ -1,48 +1,30 @@
-"""dedup/components: union-find against scipy, gathering in any order, and what is refused gathered again."""
+"""dedup/components: documents gathered in any order, whole components clustered, and what is refused gathered again."""
 
 from __future__ import annotations
 
 import numpy as np
 import polars as pl
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.dedup.components import Gathering, Touched, clusters, connected, verdict
-from curation.errors import RunStopped
+from curation.dedup.components import Members, clusters, gather, members, verdict
+from curation.dedup.labels import Components
 
 
-def numbered(low: list[int], edges: list[tuple[int, int]]) -> Touched:
+def labels_of(doc: list[int], to: list[int]) -> pl.DataFrame:
+    components = Components()
+    components.add(np.array(doc, dtype=np.uint64), np.array(to, dtype=np.uint64))
+    return components.labels(1)
+
+
+def numbered(low: list[int], edges: list[tuple[int, int]]) -> Members:
     """Documents 0, 1, ... with the given sketches (lower halves) and edges (child, to)."""
-    pairs = np.array(sorted(set(edges)), dtype=np.int64).reshape(-1, 2)
-    sketch = np.array(low, dtype=np.uint64)
-    doc = np.arange(len(low), dtype=np.uint64)
-    return Touched(doc, sketch, np.zeros(len(low), np.uint64), pairs[:, 0].copy(), pairs[:, 1].copy())
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_components_are_those_of_scipy(seed: int) -> None:
-    sparse = pytest.importorskip("scipy.sparse", reason="the oracle is scipy")
-    from scipy.sparse.csgraph import connected_components
-
-    random = np.random.default_rng(seed)
-    n = int(random.integers(1, 200_000))
-    edges = random.integers(0, n, size=(2, int(n * random.choice([0, 0.3, 0.5, 1, 3]))))
-    found = connected(n, edges[0], edges[1])
-    graph = sparse.coo_matrix((np.ones(edges.shape[1], dtype=np.int8), (edges[0], edges[1])), shape=(n, n))
-    count, label = connected_components(graph, directed=False)
-    least = np.full(count, n)
-    np.minimum.at(least, label, np.arange(n))
-    assert np.array_equal(found, least[label])
-
-
-@pytest.mark.parametrize("order", ["up", "down", "shuffled"])
-def test_a_path_and_a_star_of_a_million(order: str) -> None:
-    n = 1_000_000
-    child, to = np.arange(1, n), np.arange(n - 1)
-    turn = {"up": slice(None), "down": slice(None, None, -1), "shuffled": np.random.default_rng(1).permutation(n - 1)}[order]
-    assert not connected(n, child[turn].copy(), to[turn].copy()).any()
-    assert not connected(n, child[turn].copy(), np.zeros(n - 1, dtype=np.int64)).any()
+    docs = list(range(len(low)))
+    rows = [(doc, doc) for doc in docs] + sorted(set(edges))
+    doc, to = ([row[i] for row in rows] for i in range(2))
+    sketch = np.array([low[d] for d in doc], dtype=np.uint64)
+    stars = pl.DataFrame({"doc": doc, "to": to}).cast(pl.UInt64).with_columns(low=sketch, high=np.zeros_like(sketch))
+    return members(gather([stars], [labels_of(doc, to)], ("low", "high")), ())
 
 
 def stars_of(rows: list[tuple[int, int]]) -> pl.DataFrame:
@@ -54,45 +36,39 @@ def stars_of(rows: list[tuple[int, int]]) -> pl.DataFrame:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    groups=st.lists(st.lists(st.integers(0, 60), min_size=2, max_size=8, unique=True), max_size=12),
+    groups=st.lists(st.lists(st.integers(0, 60), min_size=2, max_size=8, unique=True), min_size=1, max_size=12),
     order=st.randoms(use_true_random=False),
 )
 def test_gathering_does_not_depend_on_order(groups: list[list[int]], order) -> None:
     parts = [stars_of([(doc, max(group)) for doc in group]) for group in groups]
-    shuffled = list(parts)
-    order.shuffle(shuffled)
-    gathered = []
-    for given_parts in (parts, shuffled):
-        gathering = Gathering(("rank_0",))
-        for part in given_parts:
-            gathering.add(part)
-            if given_parts is shuffled:
-                gathering._compact()
-        gathered.append(gathering.touched())
-    for one, other in zip(*gathered, strict=True):
-        assert np.array_equal(one, other)
-    found = gathered[0]
+    edges = {(doc, max(group)) for group in groups for doc in group if doc != max(group)}
+    labels = labels_of([e[0] for e in edges], [e[1] for e in edges])
+    names = ("low", "high", "rank_0")
+    expected = gather(parts, [labels], names)
+    order.shuffle(parts)
+    assert gather(parts, [labels], names).equals(expected)
     docs = sorted({doc for group in groups for doc in group}, reverse=True)
+    assert expected["doc"].to_list() == docs[::-1]
+    found = members(expected.sample(fraction=1, shuffle=True, seed=3), ("rank_0",))
     assert found.doc.tolist() == docs, "the best rank (the largest doc here) comes first"
-    assert found.low.tolist() == [3 * doc for doc in docs]
-    edges = {(int(found.doc[c]), int(found.doc[t])) for c, t in zip(found.child, found.to, strict=True)}
-    assert edges == {(doc, max(group)) for group in groups for doc in group if doc != max(group)}
+    assert found.rows["low"].to_list() == [3 * doc for doc in docs]
+    assert {(int(found.doc[c]), int(found.doc[t])) for c, t in zip(found.child, found.to, strict=True)} == edges
     assert len(edges) == len(found.child) and (found.to < found.child).all()
-
-
-def test_too_many_documents_stop_the_run() -> None:
-    gathering = Gathering(("rank_0",), memory_gb=1e-7)
-    gathering.add(stars_of([(1, 2), (2, 2)]))
-    with pytest.raises(RunStopped, match="settle_memory_gb"):
-        gathering.touched()
+    neighbours = {doc: {max(group) for group in groups if doc in group} for doc in docs}
+    for number, root in enumerate(found.root.tolist()):
+        assert root <= number and all(found.root[docs.index(near)] == root for near in neighbours[docs[number]])
 
 
 def test_docs_at_both_ends_of_their_range() -> None:
-    gathering = Gathering(())
-    rows = pl.DataFrame({"doc": [0, 2**64 - 1], "to": [0, 0], "low": [0, 0], "high": [0, 0]})
-    gathering.add(rows.cast(pl.UInt64))
-    touched = gathering.touched()
-    assert verdict(touched, clusters(touched, 0.5)).rows() == [(0, 0, 2, 1.0), (2**64 - 1, 0, 2, 1.0)]
+    rows = pl.DataFrame({"doc": [0, 2**64 - 1], "to": [0, 0], "low": [0, 0], "high": [0, 0]}).cast(pl.UInt64)
+    found = members(gather([rows], [labels_of([2**64 - 1], [0])], ("low", "high")), ())
+    assert verdict(found, clusters(found, 0.5)).rows() == [(0, 0, 2, 1.0), (2**64 - 1, 0, 2, 1.0)]
+
+
+def test_a_document_counts_as_many_as_it_stands_for() -> None:
+    found = numbered([0, 0, bits((0, 40))], [(1, 0), (2, 0)])
+    weighed = found._replace(rows=found.rows.with_columns(weight=pl.Series([5, 2, 7], dtype=pl.UInt64)))
+    assert verdict(weighed, clusters(weighed, 0.9)).select("doc", "kept", "cluster_size").rows() == [(0, 0, 7), (1, 0, 7)]
 
 
 def bits(*ranges: tuple[int, int]) -> int:
@@ -128,8 +104,9 @@ def test_many_unlike_members_take_linear_time() -> None:
     n = 200_000
     random = np.random.default_rng(3)
     low, high = random.integers(0, 1 << 63, size=(2, n), dtype=np.uint64)
-    touched = Touched(np.arange(n, dtype=np.uint64), low, high, np.arange(1, n), np.zeros(n - 1, dtype=np.int64))
-    centre = clusters(touched, 0.9)
+    rows = pl.DataFrame({"doc": np.arange(n, dtype=np.uint64), "low": low, "high": high})
+    hub = Members(rows, np.zeros(n, dtype=np.int64), np.arange(1, n), np.zeros(n - 1, dtype=np.int64))
+    centre = clusters(hub, 0.9)
     assert np.array_equal(centre, np.arange(n))
 
 

@@ -14,30 +14,24 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from dedup_steps import settled, verdict_of
 from engine_stages import Lines
 from test_crash import committed, finish
 from test_engine import run, snapshot
 
+from curation import unit_global
+from curation.dedup.exact import Exact
 from curation.dedup.minhash import Minhash
-from curation.errors import CurationError, RecipeError, RunStopped
+from curation.errors import DamagedPart, RecipeError, RunStopped, StorageError
 from curation.pipeline import Pipeline
 from curation.sinks.parquet import Parquet
+from curation.stage import Stage
 
 
 def frame(texts: list[str | None], docs: list[int] | None = None) -> pl.DataFrame:
     schema = {"doc": pl.UInt64, "text": pl.String}
-    return pl.DataFrame({"doc": docs or list(range(len(texts))), "text": texts}, schema=schema)
-
-
-def verdict_of(stage: Minhash, *shards: pl.DataFrame, seed: int | None = None) -> pl.DataFrame:
-    """The verdict over shards, as a runner makes it; with a seed, partitions and what is in them come in another order."""
-    sketches = pl.concat([stage.sketch(shard.select("doc", *stage.sketch_reads)) for shard in shards])
-    assert sketches.is_empty() or sketches["partition"].max() < stage.partitions
-    parts = sketches.partition_by("partition", maintain_order=True)
-    if seed is not None:
-        random.Random(seed).shuffle(parts)
-        parts = [part.sample(fraction=1, shuffle=True, seed=seed) for part in parts]
-    return stage.settle(stage.match(part) for part in parts)
+    rows = pl.DataFrame({"doc": docs or list(range(len(texts))), "text": texts}, schema=schema)
+    return rows.with_columns(pl.lit("here").alias("source"))
 
 
 def groups(verdict: pl.DataFrame) -> set[frozenset[int]]:
@@ -206,13 +200,17 @@ def test_shards_partitions_and_order_change_nothing(seed: int) -> None:
     cut = generator.randrange(len(texts))
     shards = [part for part in (table[:cut], table[cut:]) if part.height]
     for partitions in (14, 28, 14 * 50):
-        assert verdict_of(Minhash(partitions=partitions), *shards, seed=seed).equals(expected)
+        for settle_memory_gb in (8.0, 1e-9):  # in one place; in rounds
+            stage = Minhash(partitions=partitions, settle_memory_gb=settle_memory_gb)
+            found, _, steps = settled(stage, *shards, seed=seed)
+            assert found.equals(expected)
+            assert ("label" in steps) == (settle_memory_gb == 8.0) and ("small1" in steps) == (settle_memory_gb < 1)
 
 
 def test_nothing_to_do() -> None:
     stage = Minhash()
     empty = frame([])
-    verdict = verdict_of(stage, empty) if stage.sketch(empty).height else stage.settle([])
+    verdict = verdict_of(stage, empty)
     assert verdict.is_empty() and stage.apply(empty.select("doc"), verdict).is_empty()
     alone = frame(["one text of a few plain words here"])
     answer = stage.apply(alone.select("doc"), verdict_of(stage, alone))
@@ -236,8 +234,8 @@ def drifting_lines() -> list[str]:
     return [text + " " + "x" * (i + 1) for i, text in enumerate(texts)]
 
 
-def recipe(stage: Minhash) -> Pipeline:
-    return Pipeline("engine", Lines(3000), (stage,), Parquet(target_mb=0.005, row_group_rows=16))
+def recipe(*stages: Stage) -> Pipeline:
+    return Pipeline("engine", Lines(3000), stages, Parquet(target_mb=0.005, row_group_rows=16))
 
 
 def kept_texts(out: Path) -> list[str]:
@@ -247,10 +245,10 @@ def kept_texts(out: Path) -> list[str]:
 def test_workers_and_order_of_inputs_keep_the_same_documents(tmp_path: Path) -> None:
     texts = drifting_lines()
     inputs = lines_of(texts, tmp_path)
-    run(recipe(Minhash()), inputs, tmp_path / "one")
-    run(recipe(Minhash()), inputs, tmp_path / "two", workers=2)
+    run(recipe(Minhash(share_of=())), inputs, tmp_path / "one")
+    run(recipe(Minhash(share_of=())), inputs, tmp_path / "two", workers=2)
     assert snapshot(tmp_path / "one") == snapshot(tmp_path / "two")
-    run(recipe(Minhash()), lines_of(texts, tmp_path / "reversed", reverse=True), tmp_path / "three")
+    run(recipe(Minhash(share_of=())), lines_of(texts, tmp_path / "reversed", reverse=True), tmp_path / "three")
     kept = kept_texts(tmp_path / "one")
     assert kept_texts(tmp_path / "three") == kept
     assert 12 <= len(kept) < len(texts)
@@ -264,59 +262,135 @@ from curation.dedup.minhash import Minhash
 from curation.pipeline import Pipeline
 from curation.sinks.parquet import Parquet
 
-PIPELINE = Pipeline("engine", Lines(3000), (Minhash(),), Parquet(target_mb=0.005, row_group_rows=16))
+STAGE = Minhash(share_of=(), settle_memory_gb=MEMORY)
+PIPELINE = Pipeline("engine", Lines(3000), (STAGE,), Parquet(target_mb=0.005, row_group_rows=16))
 """
 
 
-def test_killed_in_match_and_settle(tmp_path: Path) -> None:
+@pytest.mark.parametrize("memory", [8.0, 1e-9])
+def test_killed_in_every_step(memory: float, tmp_path: Path) -> None:
     """The same command again gives the same bytes and repeats no finished unit, wherever it was killed."""
-    (tmp_path / "recipe.py").write_text(PROGRAM)
+    (tmp_path / "recipe.py").write_text(PROGRAM.replace("MEMORY", str(memory)))
     inputs = lines_of(drifting_lines(), tmp_path)
     name = str(tmp_path / "recipe.py")
     assert finish(inputs, tmp_path / "whole", workers=1, recipe=name) == 0
     wanted = snapshot(tmp_path / "whole")
-    units = sorted(committed(tmp_path / "whole"))
-    reads, sketches = (sum(f"-{kind}-" in unit for unit in units) for kind in ("read", "sketch"))
-    for nth in (reads + sketches + 3, reads + sketches + 14 + 1):
-        out = tmp_path / f"out{nth}"
+    whole = tmp_path / "whole/work/commits"
+    units = sorted(whole.glob("s01-*"), key=lambda path: path.stat().st_mtime_ns)
+    steps = list(dict.fromkeys(unit.name.split("-")[1] for unit in units))
+    assert steps[:2] == ["sketch", "match"] and steps[-2:] == ["gather", "cluster"]
+    assert len(steps) == 5 if memory > 1 else "small2" in steps
+    before = len(list(whole.glob("s00-*")))
+    for step in dict.fromkeys(("sketch", "match", steps[2], steps[-3], "gather", "cluster")):
+        nth = before + next(i for i, unit in enumerate(units) if unit.name.split("-")[1] == step) + 1
+        out = tmp_path / f"out-{step}"
         assert finish(inputs, out, workers=1, fault=f"part-written:{nth}", recipe=name) != 0
-        before = committed(out)
-        assert len(before) == nth - 1
+        done = committed(out)
+        assert len(done) == nth - 1 and not any(f"-{step}-" in unit for unit in done)
         assert finish(inputs, out, workers=1, recipe=name) == 0
         assert snapshot(out) == wanted
         after = committed(out)
-        assert {unit: after[unit] for unit in before} == before
+        assert {unit: after[unit] for unit in done} == done
 
 
-def test_a_damaged_band_file_is_not_matched(tmp_path: Path) -> None:
+@pytest.mark.parametrize("step", ["sketch", "match", "label", "gather", "cluster"])
+def test_damaged_band_files_are_written_again(step: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Bytes anywhere in a file of slices: what reads them sees that they are not what was written, and has them made anew."""
     inputs = lines_of(drifting_lines(), tmp_path)
     out = tmp_path / "out"
-    run(recipe(Minhash()), inputs, out)
-    for record in (out / "work/commits").glob("*-match-*"):
-        record.unlink()
-    damaged = next((out / "work/parts").glob("*-sketch-00003*"))
-    content = damaged.read_bytes()
-    damaged.write_bytes(content[:200] + bytes(400) + content[600:])
-    with pytest.raises(CurationError):
-        run(recipe(Minhash()), inputs, out)
-    assert not list((out / "work/commits").glob("*-match-00000*"))
+    run(recipe(Minhash(share_of=())), inputs, out)
+    wanted = snapshot(out)
+    after = {"sketch": "match", "match": "gather", "label": "gather", "gather": "cluster", "cluster": "rows"}[step]
+    commits = out / "work/commits"
+    largest = max((out / "work/parts").glob(f"s01-{step}-*"), key=lambda path: path.stat().st_size)
+    content = largest.read_bytes()
+    made = largest.name.rsplit(".", 2)[0]
+    for place in (len(content) // 2, 40, len(content) - 50):
+        damaged = bytearray(content)
+        damaged[place] ^= 1
+        file = next((out / "work/parts").glob(f"{made}.*"))
+        file.write_bytes(bytes(damaged))
+        for record in (*commits.glob(f"*-{after}-*"), *commits.glob("sink-*")):
+            record.unlink()
+        caplog.clear()
+        run(recipe(Minhash(share_of=())), inputs, out)
+        assert snapshot(out) == wanted
+        assert any("its unit is done again" in message and made in message for message in caplog.messages)
+
+
+def test_a_disk_that_damages_everything_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = lines_of(drifting_lines()[:6], tmp_path)
+
+    def damaged(*_: object) -> int:
+        raise DamagedPart("s01-sketch-00000.0.0.parquet", "slice 0")
+
+    monkeypatch.setattr(unit_global, "slice_rows", damaged)
+    with pytest.raises(StorageError, match="look at that disk"):
+        run(recipe(Minhash(share_of=())), inputs, tmp_path / "out")
+
+
+def test_another_cut_keeps_the_sketches(tmp_path: Path) -> None:
+    inputs = lines_of(drifting_lines(), tmp_path)
+    run(recipe(Minhash(share_of=())), inputs, tmp_path / "out")
+    again = run(recipe(Minhash(share_of=(), min_jaccard=0.8)), inputs, tmp_path / "out")
+    ran = {wave.title.rpartition(": ")[2]: wave.ran for wave in again.waves}
+    assert ran["sketch"] == 0 and ran["match"] == 14 and ran["cluster"] == 14
+    third = run(recipe(Minhash(share_of=(), min_jaccard=0.8, max_cluster_share=0.9)), inputs, tmp_path / "out")
+    ran = {wave.title.rpartition(": ")[2]: wave.ran for wave in third.waves}
+    assert ran["sketch"] == ran["match"] == 0
+
+
+def test_after_exact_duplicates_their_clusters_are_joined(tmp_path: Path) -> None:
+    """Sizes count every document, the ones that fell for their exact twin included."""
+    texts = [" ".join(words_of(1, 80)), " ".join(words_of(2, 80)), " ".join([*words_of(1, 80), "more"])]
+    inputs = tmp_path / "in"
+    inputs.mkdir()
+    (inputs / "a.txt").write_text("\n".join([texts[0]] * 3 + [texts[1]] * 2 + [texts[2]] * 2) + "\n")
+    run(recipe(Exact(), Minhash(share_of=(), extend=True)), inputs, tmp_path / "out")
+    kept = pl.read_parquet(tmp_path / "out/documents/*.parquet").sort("cluster_size")
+    assert kept["text"].to_list() == [texts[1], texts[2]] and kept["cluster_size"].to_list() == [2, 5]
+    assert kept["cluster_id"].to_list() == kept["doc"].to_list()
+    gone = pl.read_parquet(tmp_path / "out/dropped/*.parquet")
+    assert gone["drop_reason"].to_list() == ["near_duplicate", "duplicate", "duplicate", "duplicate", "duplicate"]
+    assert gone["cluster_id"][0] == kept["doc"][1], "the survivor of the exact twins fell for the longer text"
+
+
+def test_nothing_dropped_but_told(tmp_path: Path) -> None:
+    inputs = lines_of(drifting_lines(), tmp_path)
+    made = run(recipe(Minhash(share_of=(), drop=False)), inputs, tmp_path / "out")
+    rows = pl.read_parquet(tmp_path / "out/documents/*.parquet")
+    assert rows.height == 72 and rows["cluster_id"].n_unique() < 40
+    alone = rows.filter(pl.col("cluster_size") == 1)
+    assert alone["stat_cluster_similarity"].null_count() == alone.height
+    assert rows.filter(pl.col("cluster_size") > 1)["stat_cluster_similarity"].min() >= 0.55
+    report = made.census["reports"]["minhash"]
+    assert report["documents"] == 72 and report["clustered"] == rows.height - alone.height
+    assert report["largest_clusters"][0]["documents"] == rows["cluster_size"].max()
+    assert report["hottest_buckets"][0]["documents"] >= report["hottest_buckets"][-1]["documents"] >= 2
 
 
 # -- bounds and settings
 
 
-def test_a_cluster_of_most_documents_stops_the_run() -> None:
+def test_a_cluster_of_most_of_a_source_stops_the_run() -> None:
     template = " ".join(words_of(1, 200))
-    texts = [f"{template} {i}" for i in range(60)] + [" ".join(words_of(i + 2, 50)) for i in range(40)]
-    with pytest.raises(RunStopped, match=r"holds 60 documents(.|\n)*60.0%(.|\n)*max_cluster_share"):
-        verdict_of(Minhash(share_from=50, max_cluster_share=0.5), frame(texts))
-    for allowed in ({"share_from": 61, "max_cluster_share": 0.5}, {"max_cluster_share": None, "share_from": 1}, {}):
-        assert len(verdict_of(Minhash(**allowed), frame(texts))) == 60
+    texts = [f"{template} {i}" for i in range(60)] + [" ".join(words_of(i + 2, 50)) for i in range(140)]
+    whole = frame(texts)
+    with pytest.raises(RunStopped, match=r"holds 60 documents(.|\n)*200 documents of one source(.|\n)*30.0%(.|\n)*max_cluster"):
+        verdict_of(Minhash(share_from=50, max_cluster_share=0.25), whole)
+    parted = whole.with_columns(source=pl.Series(["a"] * 59 + ["b"] * 141))
+    with pytest.raises(RunStopped, match=r"of the 59 documents of one source(.|\n)*100.0% \(59\)"):
+        verdict_of(Minhash(share_from=50, max_cluster_share=0.9), parted)
+    for allowed in (
+        {"share_from": 61, "max_cluster_share": 0.2}, {"max_cluster_share": None, "share_from": 1}, {},
+        {"share_from": 50, "max_cluster_share": 0.35, "share_of": ()},
+    ):  # fmt: skip
+        assert len(verdict_of(Minhash(**allowed), whole)) == 60
 
 
 def test_a_partition_beyond_its_memory_stops_before_it_is_matched() -> None:
     stage = Minhash(memory_gb=1e-5, partitions=14)
-    with pytest.raises(RunStopped, match=r"partition 0 holds 100 documents(.|\n)*partitions=\d+"):
+    with pytest.raises(RunStopped, match=r"partition 0 of match holds 100 documents(.|\n)*partitions=\d+"):
         verdict_of(stage, frame([" ".join(words_of(i, 30)) for i in range(100)]))
 
 

@@ -153,6 +153,7 @@ SENSELESS = [
     {"new_line_max": float("nan")},
     {"char_dup_max": "0.1"},
     {"otherwise": "perhaps"},
+    {"compat": "perhaps"},
     {"by_language": "no_such_table"},
     {"tokenizer": "xyz_Latn"},
 ]

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from modifier_cases import applied, documents
 
@@ -76,6 +76,7 @@ def check_dclm(texts: list[str], fields: dict, **options) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(texts=st.lists(TEXT, min_size=1, max_size=6))
+@example(texts=[".\n\u00a01 1"])
 def test_dclm_is_its_modifiers_in_order(texts: list[str]) -> None:
     check_dclm(texts, {})
 
