@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from dedup_steps import answer
+from dedup_steps import answer, verdict_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_minhash import editions, judged_pairs, verdict_of, windows, words_of
+from test_minhash import editions, judged_pairs, windows, words_of
 
 from curation.dedup.confirm import WHOLE, Confirm, gather, least_shingles
 from curation.dedup.minhash import Minhash
@@ -74,11 +74,6 @@ def plainly(table: pl.DataFrame, least: Fraction, ngram: int = 5, rounds: int = 
     return found
 
 
-def verdict(stage: Confirm, table: pl.DataFrame) -> pl.DataFrame:
-    sketch = stage.sketch(table.select("doc", *stage.sketch_reads))
-    return stage.settle(stage.match(part) for part in sketch.partition_by("partition"))
-
-
 def check_against_plain(table: pl.DataFrame, least: str, ngram: int = 5) -> pl.DataFrame:
     fields = {"from_size": 2, "tokenizer": "whitespace", "ngram": ngram, "partitions": 3, "most_shingles": 1 << 20}
     stage = Confirm(**fields, min_jaccard=float(least))
@@ -89,7 +84,7 @@ def check_against_plain(table: pl.DataFrame, least: str, ngram: int = 5) -> pl.D
     assert dict(made.select("cluster_id", "cluster_size").unique().rows()) == dict(sizes.rows())
     gone = made["drop_reason"].is_not_null()
     assert (gone == (made["doc"] != made["cluster_id"])).all()
-    for doc, value in verdict(stage, table).select("doc", "similarity").rows():
+    for doc, value in verdict_of(stage, table).select("doc", "similarity").rows():
         wanted = expected[doc][1]
         assert value is None if wanted is None else value == pytest.approx(float(wanted), abs=1e-6)
     return made
@@ -109,7 +104,7 @@ def test_as_plain_sets_say_on_judged_pages(data_folder: Path, least: str) -> Non
 
 def test_as_plain_sets_say_on_editions_of_a_book(data_folder: Path) -> None:
     texts = [text for edition in editions(data_folder) for text in edition[:500]]
-    found = verdict_of(Minhash(min_jaccard=None), pl.DataFrame({"doc": range(len(texts)), "text": texts}))
+    found = verdict_of(Minhash(min_jaccard=None, share_of=()), pl.DataFrame({"doc": range(len(texts)), "text": texts}))
     clusters = dict(found.select("doc", "kept").rows())
     table = clustered(texts, [clusters.get(row, row) for row in range(len(texts))])
     made = check_against_plain(table, "0.7")
@@ -177,7 +172,7 @@ def test_a_template_stays_one_cluster() -> None:
 
 def test_nobody_in_a_drifting_chain_falls_for_one_it_is_not_like() -> None:
     texts = windows(3, count=120, step=8)
-    found = verdict_of(Minhash(min_jaccard=None), pl.DataFrame({"doc": range(120), "text": texts}))
+    found = verdict_of(Minhash(min_jaccard=None, share_of=()), pl.DataFrame({"doc": range(120), "text": texts}))
     assert found["kept"].unique().to_list() == [0] and found.height == 120  # one component
     made = answer(Confirm(tokenizer="whitespace"), [one_cluster(texts)])
     sets = plain_sets(texts)
@@ -204,8 +199,17 @@ def test_a_lost_survivor_takes_nobody_along() -> None:
     alive = table.filter(~pl.col("doc").is_in([0, 7]))
     made = answer(Confirm(), [alive])
     assert made.filter(pl.col("drop_reason").is_null())["doc"].to_list() == [6, 8]
-    assert made["cluster_size"].to_list() == [6] * 6 + [120] * 120
+    assert made["cluster_size"].to_list() == [7] * 6 + [121] * 120  # as they were found
     assert made["drop_detail"][0] == "kept twin doc=6 for doc=0, which was dropped before"
+
+
+def test_a_size_that_counts_exact_twins_is_kept_while_the_cluster_is() -> None:
+    """Behind dedup/exact and Minhash(extend=True) a size is more than the members that are here."""
+    texts = [*similar_texts(1, 3), "a text of its own, once", *similar_texts(2, 2), " ".join(words_of(9, 30))]
+    table = clustered(texts, [0, 0, 0, 3, 4, 4, 4]).with_columns(pl.Series("cluster_size", [500] * 7, dtype=pl.Int32))
+    made = answer(Confirm(), [table])
+    assert made["cluster_id"].to_list() == [0, 0, 0, 3, 4, 4, 6]
+    assert made["cluster_size"].to_list() == [500, 500, 500, 500, 2, 2, 1]
 
 
 def test_the_survivor_stays_and_the_refused_follow_the_policy() -> None:
@@ -283,7 +287,7 @@ def test_long_documents_are_compared_by_samples() -> None:
     assert made["cluster_id"].to_list() == [0, 0, 2, 3]
     assert made["drop_detail"][1].startswith("kept twin doc=0, sampled similarity 0.9")
     sets = plain_sets(texts[:2])
-    value = verdict(stage, one_cluster(texts))["similarity"][1]
+    value = verdict_of(stage, one_cluster(texts))["similarity"][1]
     assert abs(value - float(plain_jaccard(*sets))) < 5 * math.sqrt(0.09 / 1000)
     sketch = stage.sketch(one_cluster(texts).select("doc", *stage.sketch_reads))
     assert sketch["shingles"].list.len().to_list() == [1000, 1000, 1000, 296]
@@ -292,7 +296,7 @@ def test_long_documents_are_compared_by_samples() -> None:
 def test_a_partition_beyond_its_memory_stops_before_it_is_matched() -> None:
     table = one_cluster([" ".join(words_of(i, 30)) for i in range(100)])
     with pytest.raises(RunStopped, match=r"100 documents of 2600 shingles(.|\n)*partitions=\d+(.|\n)*most_shingles"):
-        verdict(Confirm(memory_gb=1e-5), table)
+        verdict_of(Confirm(memory_gb=1e-5), table)
 
 
 # -- hostile

@@ -2,43 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import polars as pl
-import pyarrow as pa
 from engine_stages import Length
 from engine_stages import Lines as LineSource
-from test_confirm import SIMILARITY, plain_jaccard, plain_sets
+from test_confirm import plain_jaccard, plain_sets
 from test_engine import run
 from test_minhash import lines_of, windows, words_of
 
 from curation.dedup.confirm import Confirm
+from curation.dedup.exact import Exact
 from curation.dedup.minhash import Minhash
 from curation.fingerprint import step_fingerprints
 from curation.pipeline import Pipeline
 from curation.sinks.parquet import Parquet
-
-
-@dataclass(frozen=True)
-class Marked(Minhash):
-    """Finds clusters and drops nothing."""
-
-    @property
-    def adds(self) -> Mapping[str, pa.DataType]:
-        return {**super().adds, SIMILARITY: pa.float32()}
-
-    @property
-    def drops(self) -> tuple[str, ...]:
-        return ()
-
-    def apply(self, batch: pl.DataFrame, verdict: pl.DataFrame) -> pl.DataFrame:
-        found = batch.select("doc").join(verdict, on="doc", how="left", maintain_order="left")
-        return (
-            super().apply(batch, verdict).drop("drop_reason", "drop_detail").with_columns(found["similarity"].alias(SIMILARITY))
-        )
 
 
 def test_another_threshold_keeps_the_sketches() -> None:
@@ -64,7 +44,11 @@ def test_a_run_with_clusters_confirmed(tmp_path: Path) -> None:
     inputs = lines_of(drifting_lines(), tmp_path)
     tables = []
     for piece_bytes, workers in ((1500, 2), (10**6, 1)):
-        stages = (Marked(min_jaccard=None, keep=()), Confirm(from_size=3, keep=(), partitions=3), Length(least=1))
+        stages = (
+            Minhash(drop=False, share_of=(), min_jaccard=None, keep=()),
+            Confirm(from_size=3, keep=(), partitions=3),
+            Length(least=1),
+        )
         recipe = Pipeline("engine", LineSource(piece_bytes), stages, Parquet(dropped_text="all"))
         out = tmp_path / str(piece_bytes)
         run(recipe, inputs, out, workers=workers)
@@ -89,9 +73,20 @@ def test_a_filter_between_loses_no_cluster(tmp_path: Path) -> None:
         def decide(self, stats: pl.DataFrame) -> pl.DataFrame:
             return super().decide(stats.with_columns(-pl.col("stat_length")))
 
-    stages = (Marked(), Short(least=-426), Confirm(from_size=9))
+    stages = (Minhash(drop=False, share_of=()), Short(least=-426), Confirm(from_size=9))
     recipe = Pipeline("engine", LineSource(10**6), stages, Parquet(dropped_text="all"))
     run(recipe, lines_of(texts, tmp_path), tmp_path / "out")
     made = everything(tmp_path / "out")
     assert made.filter(pl.col("drop_reason").is_null())["text"].str.len_chars().to_list() == [426] * 4
     assert made.filter(pl.col("drop_reason") == "near_duplicate")["drop_detail"].str.contains("which was dropped before").all()
+
+
+def test_behind_exact_duplicates(tmp_path: Path) -> None:
+    """Sizes count the exact twins, as long as their cluster is one."""
+    texts = [" ".join([*words_of(seed, 60), *more]) for seed in range(3) for more in ((), (), (), ("more",))]
+    stages = (Exact(), Minhash(drop=False, extend=True, share_of=()), Confirm(from_size=2))
+    recipe = Pipeline("engine", LineSource(10**6), stages, Parquet(dropped_text="all"))
+    run(recipe, lines_of(texts, tmp_path), tmp_path / "out")
+    kept = everything(tmp_path / "out").filter(pl.col("drop_reason").is_null())
+    assert kept["text"].str.ends_with("more").to_list() == [True] * 3
+    assert kept["cluster_size"].to_list() == [4] * 3 and kept["cluster_id"].equals(kept["doc"], check_names=False)
