@@ -18,7 +18,6 @@ the leader algorithm (Hartigan, Clustering Algorithms, 1975). Decision 013 says 
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -29,7 +28,7 @@ import pyarrow as pa
 
 from curation.dedup.minhash import TEXT_BYTES
 from curation.dedup.scope import MOST_PARTITIONS, partition_of
-from curation.dedup.signatures import NUMBERS, Family, Signer
+from curation.dedup.signatures import NUMBERS, Family, signer_of
 from curation.dedup.survivors import Rule, check_policy, rank_columns, ranks
 from curation.errors import RunStopped, explain_mismatch
 from curation.options import check_choice, check_number, check_share, check_whole, refuse
@@ -51,8 +50,6 @@ _SETS = {"cutoff": pl.UInt64(), "shingles": pl.List(pl.UInt32())}
 _VERDICT = {"doc": pl.UInt64(), "kept": pl.UInt64(), "members": pl.Int32(), "similarity": pl.Float32(), "sampled": pl.Boolean()}
 _BLOCK = 64
 _LOWER = np.uint64(0xFFFFFFFF)
-
-_signers = threading.local()
 
 
 @dataclass(frozen=True)
@@ -156,7 +153,7 @@ class Confirm(GlobalStage):
         is_large = sized["cluster_size"] >= self.from_size
         large, small = rows.filter(is_large), rows.filter(~is_large)
         if large.height:
-            hashes, begin = _signer(self.family).shingle_hashes(sized["text"].filter(is_large))
+            hashes, begin = signer_of(self.family).shingle_hashes(sized["text"].filter(is_large))
             values, first, cutoff = least_shingles(hashes, begin, self.most_shingles)
             sets = pl.Series("shingles", pa.LargeListArray.from_arrays(first, values))
             large = large.with_columns(pl.Series("cutoff", cutoff), sets)
@@ -337,11 +334,3 @@ def gather(first, begin, end, cutoff, values, min_jaccard, comparisons, centre, 
                     left[stay] = row
                     stay += 1
             n = stay
-
-
-def _signer(family: Family) -> Signer:
-    """This thread's signer of a family: it keeps the words it has met from batch to batch."""
-    kept = getattr(_signers, "kept", None)
-    if kept is None or kept.family != family:
-        kept = _signers.kept = Signer(family)
-    return kept
