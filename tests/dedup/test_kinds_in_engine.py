@@ -80,9 +80,8 @@ def test_the_sink_writes_a_document_as_often_as_it_repeats(tmp_path: Path) -> No
     assert written["text"].to_list() == [*once, *["Gamma"] * 4], "five copies count five times, apart from the first"
     assert made.census is not None
     assert made.census["output"]["documents"] == len(once) and made.census["output"]["rows"] == len(once) + 4
-    assert (
-        pl.read_parquet(tmp_path / "out/manifest.parquet").filter(pl.col("file").str.starts_with("documents"))["rows"][0] == 8
-    )
+    manifest = pl.read_parquet(tmp_path / "out/manifest.parquet")
+    assert manifest.filter(pl.col("file").str.starts_with("documents"))["rows"].to_list() == [len(once) + 4]
 
 
 def test_a_column_that_cannot_say_how_often_is_refused() -> None:
