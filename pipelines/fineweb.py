@@ -2,8 +2,8 @@
 
 Near-duplicates go within each crawl, by the reference's signatures (sha1, 14 bands of 8) and its belief in every bucket;
 `min_jaccard=0.55` would hold each document against the one that stays. Exact duplicates go first, which changes nothing
-but the cost. Left out: the URL lists that datatrove brings along (give `filters.Url` a folder of lists). The published FineWeb was made with the stop characters of version
-1 and with NLTK's words; words here are those of today's reference.
+but the cost. Left out: the URL lists that datatrove brings along (give `filters.Url` a folder of lists). The published
+FineWeb was made with the stop characters of version 1 and with NLTK's words; words here are those of today's reference.
 """
 
 from curation import dedup, extractors, filters, modifiers, scorers, sinks, sources

@@ -19,8 +19,9 @@ CUTS = {code: SETTINGS.value(code, "language_score", 0.3) or 0.0 for code in SET
 
 PIPELINE = Pipeline(
     name="fineweb2",
-    description="Extract with trafilatura, keep the table's languages at their least scores, near-duplicates by language, Gopher's "
-    "repetition, FineWeb's and Gopher's quality rules by language, encoding repaired, addresses replaced, table residue out.",
+    description="Extract with trafilatura, keep the table's languages at their least scores, near-duplicates by language, "
+    "Gopher's repetition, FineWeb's and Gopher's quality rules by language, encoding repaired, addresses replaced, "
+    "table residue out.",
     source=sources.Warc(),
     stages=(
         filters.Url(),
