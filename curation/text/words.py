@@ -33,7 +33,8 @@ from curation.text.chunk_book import (
     with_room,
 )
 from curation.text.compiled import inlined, kernel, leaf
-from curation.text.word_rules import WordRules, count_sequences, join_specials
+from curation.text.special_cases import count_sequences, join_specials
+from curation.text.word_rules import WordRules
 
 CHUNK_MULTIPLIER = np.uint64(0xFF51AFD7ED558CCD)
 CHUNK_SHIFT = np.uint64(32)
