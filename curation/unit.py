@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from curation import faults, unit_global
 from curation.document import COLUMNS, DROP_COLUMNS, column_type, content_id, empty_frame, in_contract_order
 from curation.errors import ContractError, DamagedPart, StorageError
+from curation.fingerprint import library_versions
 from curation.models import available_models
 from curation.parts import PARTS, Docs, PartWriter, ShardReader, to_frame, undamaged
 from curation.pipeline import ENGINE_COLUMNS, Pipeline, Segment
@@ -257,3 +258,9 @@ def _with_text_identity(frame: pl.DataFrame) -> pl.DataFrame:
 def model_paths(stages: Sequence[Stage]) -> dict[str, Path]:
     """Every model the stages need, verified; raises ModelError for the first that is missing or another."""
     return {name: path for stage in stages for name, path in available_models(stage.models).items()}
+
+
+def versions_of(pipeline: Pipeline) -> dict[str, str]:
+    """Versions of the libraries on which a pipeline's results depend: equal on all that work on one run."""
+    names = {name for stage in pipeline.everything() for name in stage.libraries}
+    return library_versions(tuple(sorted(names | {"polars", "pyarrow"})))
