@@ -12,6 +12,7 @@ import ipaddress
 import logging
 import os
 import socket
+import sys
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,9 +44,11 @@ TOKEN_VARIABLES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 
 
 class Setup(NamedTuple):
-    """What a worker is made of: the frozen recipe, the output folder, options for reading, and the driver's libraries."""
+    """What a worker is made of: the frozen recipe, the output folder, options for reading, the driver's libraries, and
+    where the driver finds modules (a user's own stages): on another node what is not there does nothing."""
 
     run: str
+    paths: tuple[str, ...]
     recipe: Any
     folder: Folder
     options: dict[str, object]
@@ -74,7 +77,7 @@ class RayExecutor:
         except BaseException:
             self.close()
             raise
-        setup = Setup(uuid.uuid4().hex, to_value(pipeline), folder, dict(input_options), versions_of(pipeline))
+        setup = Setup(uuid.uuid4().hex, tuple(sys.path), to_value(pipeline), folder, dict(input_options), versions_of(pipeline))
         self._setup = ray.put(setup)
 
     def execute(self, units: Sequence[Unit], earlier: Mapping[str, Sequence[str]]) -> Iterator[dict]:
@@ -264,6 +267,7 @@ def _worker_of(setup: Setup) -> Worker:
     """This process's worker for a run; that of an earlier run is closed."""
     if setup.run not in _workers:
         pa.set_cpu_count(1)
+        sys.path += [path for path in setup.paths if path not in sys.path]
         while _workers:
             _workers.popitem()[1].close()
         pipeline = from_value(setup.recipe, allow_code=True)
