@@ -186,6 +186,16 @@ def check_columns(pipeline: Pipeline) -> None:
             known.update(dict.fromkeys(ENGINE_COLUMNS, "engine"))
     if "text" not in known:
         raise RecipeError(f"recipe {pipeline.name!r}: no stage adds `text`\n  try:    add an extractor")
+    repeat_by = pipeline.sink.repeat_by
+    if repeat_by and not pa.types.is_integer(pipeline.column_types().get(repeat_by, pa.null())):
+        raise RecipeError(
+            explain_mismatch(
+                f"sink {pipeline.sink.label!r} ({pipeline.sink.name}): repeat_by",
+                wanted="a column of whole numbers that a stage adds, or nothing",
+                found=repeat_by,
+                hint="dedup/rehydration adds stat_rehydration_repeats",
+            )
+        )
     if "text" not in pipeline.source.adds:
         _check_heads(pipeline.stages[: next(i + 1 for i, s in enumerate(pipeline.stages) if "text" in s.adds)])
 
