@@ -186,6 +186,13 @@ def check_columns(pipeline: Pipeline) -> None:
             known.update(dict.fromkeys(ENGINE_COLUMNS, "engine"))
     if "text" not in known:
         raise RecipeError(f"recipe {pipeline.name!r}: no stage adds `text`\n  try:    add an extractor")
+    _check_repeats(pipeline)
+    if "text" not in pipeline.source.adds:
+        _check_heads(pipeline.stages[: next(i + 1 for i, s in enumerate(pipeline.stages) if "text" in s.adds)])
+
+
+def _check_repeats(pipeline: Pipeline) -> None:
+    """Raise RecipeError unless the sink repeats documents by whole numbers, or not at all."""
     repeat_by = pipeline.sink.repeat_by
     if repeat_by and not pa.types.is_integer(pipeline.column_types().get(repeat_by, pa.null())):
         raise RecipeError(
@@ -196,8 +203,6 @@ def check_columns(pipeline: Pipeline) -> None:
                 hint="dedup/rehydration adds stat_rehydration_repeats",
             )
         )
-    if "text" not in pipeline.source.adds:
-        _check_heads(pipeline.stages[: next(i + 1 for i, s in enumerate(pipeline.stages) if "text" in s.adds)])
 
 
 def _check_heads(reading: Sequence[Stage]) -> None:
