@@ -119,6 +119,7 @@ class Plan:
         self.parts: list[list[PartRef]] = [[] for _ in self.shards]
         self.final: dict[str, Mapping] = {}
         self.reports: dict[str, Mapping] = {}
+        self.tables: dict[str, dict[str, tuple[PartRef, ...]]] = {}
         self._reading = digest([stage_fingerprint(s) for s in self.segments[0].stages])
 
     def fingerprint(self) -> str:
@@ -261,6 +262,7 @@ class Plan:
                 self.reports[stage.label] = end.value or {}
                 break
         verdict = tables[step.name]
+        self.tables[stage.label] = {"sketch": made, "verdict": verdict}
         ranges = range(len(self._bounds()) + 1)
         if len(verdict) <= MOST_TABLES:
             return [(verdict, n) for n in ranges]
