@@ -118,7 +118,7 @@ class _Run:
     def verdicts(self) -> pl.DataFrame:
         frames = [f for part in self.verdict for n in range(part.slices) if (f := self._slice(part, n)) is not None]
         schema = {"doc": pl.UInt64, "kept": pl.UInt64, "cluster_size": pl.Int32}
-        return pl.concat([pl.DataFrame(schema=schema), *(frame.select(schema) for frame in frames)])
+        return pl.concat([pl.DataFrame(schema=schema), *(frame.select(*schema) for frame in frames)])
 
     def _slice(self, part: PartRef, number: int) -> pl.DataFrame | None:
         try:
@@ -215,7 +215,7 @@ class _Members:
             records.select("key", "low", "high")
             .with_columns(pl.Series("member", self.member[at]), pl.Series("size", self.size[at]), *dropped)
             .with_columns(pl.when(pl.Series(is_dropped)).then("kept").otherwise(None).alias("kept"))
-            .select(RECORD)
+            .select(*RECORD)
         )
 
 
@@ -283,7 +283,7 @@ def _rewrite(older: Index, file: str, out: BinaryIO, sizes: pl.DataFrame) -> Non
 
 def arrow_of(rows: pl.DataFrame) -> pa.Table:
     """Members as Arrow rows of their table."""
-    return rows.select(MEMBER).to_arrow(compat_level=pl.CompatLevel.oldest()).cast(members_schema())
+    return rows.select(*MEMBER).to_arrow(compat_level=pl.CompatLevel.oldest()).cast(members_schema())
 
 
 def _write_members(run: _Run, known: _Members, out: BinaryIO, sources: set[str | None]) -> None:
