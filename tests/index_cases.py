@@ -65,13 +65,14 @@ def fallen(out: Path, source: str = "") -> dict[str, str]:
     return dict(rows.select("id", "drop_reason").rows())
 
 
-def clusters_of_texts(seed: int, clusters: int, most: int, changed: float = 0.004) -> list[str]:
-    """Texts in clusters of 1 to `most`, a few words changed in each, in mixed order."""
+def clusters_of_texts(seed: int, clusters: int, most: int) -> list[str]:
+    """Texts in clusters of 1 to `most` that differ in their last words, in mixed order: so alike that all of a cluster meet."""
     generator = random.Random(seed)
     texts = []
     for _ in range(clusters):
         words = ["".join(generator.choices("abcdefghijklmnop", k=6)) for _ in range(generator.randint(90, 140))]
         for _ in range(generator.randint(1, most)):
-            texts.append(" ".join("change" if generator.random() < changed else word for word in words))
+            end = ("end" * generator.randint(1, 9) for _ in range(generator.randint(0, 2)))
+            texts.append(" ".join((*words, *end)))
     generator.shuffle(texts)
     return texts

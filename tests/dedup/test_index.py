@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from index_cases import A_FIRST, clusters_of_texts, curated, fallen, recipe
 from test_crash import committed, finish
-from test_engine import snapshot
+from test_engine import run, snapshot
 from test_minhash import articles, frame, judged_pairs, windows, words_of
 
 from curation.dedup.bands import INDEXED, key_range
@@ -401,7 +401,7 @@ def test_workers_order_and_another_index(made: Path, tmp_path: Path) -> None:
     sketches = {name for name in committed(one) if "-sketch-" in name}
     matches = {name for name in committed(one) if "-match-" in name}
     other = indexed(tmp_path, "c", texts[:9])
-    curated(tmp_path / "one", {"b": texts}, index=str(other))
+    run(recipe(index=str(other)), tmp_path / "one/in", one)
     assert {name for name in committed(one) if "-sketch-" in name} == sketches, "another index keeps the sketches"
     assert len({name for name in committed(one) if "-match-" in name} - matches) == 14
     assert json.loads((one / "census.json").read_text())["reports"]["minhash"]["index"] == open_index(str(other)).sha256
@@ -430,8 +430,8 @@ def test_killed_and_resumed(made: Path, tmp_path: Path) -> None:
 def test_the_command_line(made: Path, tmp_path: Path) -> None:
     def curation(*words: str) -> str:
         path = os.pathsep.join([str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
-        run = [sys.executable, "-m", "curation.cli", *words]
-        done = subprocess.run(run, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path})
+        command = [sys.executable, "-m", "curation.cli", *words]
+        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path})
         assert done.returncode == 0, done.stderr
         return done.stdout
 
