@@ -83,6 +83,8 @@ def slice_frame(stream: BinaryIO, part: Sliced, number: int, entry: Entry) -> pl
 
 def slice_entry(stream: BinaryIO, part: Sliced, number: int) -> Entry:
     """Where a slice lies. Raises DamagedPart when the entry is not the one that was written."""
+    if not 0 <= number <= part.slices:
+        raise IndexError(f"slice {number} of {part.slices}")
     stream.seek(part.bytes - _ENTRY.size * (part.slices + 1 - number))
     data = stream.read(_ENTRY.size)
     if len(data) != _ENTRY.size:
