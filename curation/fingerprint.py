@@ -50,11 +50,12 @@ def step_fingerprints(stage: GlobalStage) -> tuple[str, str, str]:
     fields = _fields(stage)
     sketching = fields if stage.sketch_fields is None else {name: fields[name] for name in stage.sketch_fields}
     matching = fields if stage.match_fields is None else {**sketching, **{name: fields[name] for name in stage.match_fields}}
-    sketch, match, settle = (digest([_identity(stage), _plain(part)]) for part in (sketching, matching, fields))
+    sketch = digest([_identity(stage, stage.sketches_files), _plain(sketching)])
+    match, settle = (digest([_identity(stage), _plain(part)]) for part in (matching, fields))
     return sketch, match, settle
 
 
-def _identity(stage: Stage) -> dict[str, object]:
+def _identity(stage: Stage, with_files: bool = True) -> dict[str, object]:
     return {
         "engine": ENGINE_VERSION,
         "name": stage.name,
@@ -62,7 +63,7 @@ def _identity(stage: Stage) -> dict[str, object]:
         "libraries": library_versions(stage.libraries),
         "models": {ref.name: ref.sha256 for ref in stage.models},
         # Many lists share a file name (UT1 has a `domains` in every category): position and folder tell them apart.
-        "files": [[f"{path.parent.name}/{path.name}", file_digest(path)] for path in stage.files],
+        "files": [[f"{path.parent.name}/{path.name}", file_digest(path)] for path in stage.files if with_files],
     }
 
 

@@ -127,6 +127,7 @@ class Plan:
         self.parts: list[list[PartRef]] = [[] for _ in self.shards]
         self.final: dict[str, Mapping] = {}
         self.reports: dict[str, Mapping] = {}
+        self.tables: dict[str, dict[str, tuple[PartRef, ...]]] = {}
         self._verdicts: dict[str, Verdict] = {}
         reading = [segment for segment in self.segments if segment.kind in ("heads", "read")]
         self._reading = {segment.index: digest([stage_fingerprint(s) for s in segment.stages]) for segment in reading}
@@ -294,6 +295,7 @@ class Plan:
                 self.reports[stage.label] = end.value or {}
                 break
         verdict = tables[step.name]
+        self.tables[stage.label] = {"sketch": made, "verdict": verdict}
         ranges = range(len(self._bounds()) + 1)
         early = any(later.kind == "read" for later in self.segments[segment.index :])
         if len(verdict) <= MOST_TABLES and not early:

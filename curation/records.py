@@ -13,6 +13,9 @@ from curation.storage import Folder
 
 COMMITS = "work/commits"
 
+TABLES = "work/tables.json"
+"""Where the sketches and verdicts of a finished run's global stages lie."""
+
 
 @dataclass
 class Result:

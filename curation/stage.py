@@ -217,6 +217,9 @@ class GlobalStage(Stage):
     match_fields: ClassVar[tuple[str, ...] | None] = None
     """Fields that change the matches, those of the sketches left out; None: all."""
 
+    sketches_files: ClassVar[bool] = True
+    """False when `files` change what is matched, never what is sketched: others keep the sketches."""
+
     needs_text: ClassVar[bool] = False
     """True when its sketches hold text, which otherwise never leaves a shard."""
 
@@ -241,7 +244,8 @@ class GlobalStage(Stage):
         rows than it has memory for; called before they are read."""
 
     def known(self, number: int) -> pl.DataFrame | None:
-        """Rows of a partition known from elsewhere, such as an index of earlier corpora; they come first."""
+        """Rows of a partition known from elsewhere, such as an index of earlier corpora; they come first. A column that only
+        they or only the sketches have is null in the others."""
         return None
 
     def match(self, partition: pl.DataFrame) -> pl.DataFrame | Found:

@@ -14,7 +14,8 @@ from curation.errors import ContractError, explain_mismatch
 from curation.parts import ShardReader
 from curation.plan import COLLECT, PartRef, Unit
 from curation.records import Result
-from curation.slices import cut_by_partition, read_columns, read_slice, read_slices, slice_rows, write_slices
+from curation.slice_format import cut_by_partition, write_slices
+from curation.slices import read_columns, read_slice, read_slices, slice_rows
 from curation.stage import Found, GlobalStage
 from curation.storage import Folder
 
@@ -43,7 +44,7 @@ def match(folder: Folder, stage: GlobalStage, unit: Unit, out: BinaryIO, result:
     taken = list(_tables(folder, parts, "slice", unit.number))
     if not taken:
         return _write(pl.DataFrame(), out, result, stage.match_slices)
-    rows = pl.concat(taken if known is None else [known.select(taken[0].columns), *taken])
+    rows = pl.concat(taken) if known is None else pl.concat([known, *taken], how="diagonal")
     found = _found(stage.match(rows.with_columns(pl.lit(unit.number, dtype=pl.UInt32).alias("partition"))), result)
     if stage.match_slices > 1:
         _check_partitions(stage, "match", found, stage.match_slices)

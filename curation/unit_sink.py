@@ -8,7 +8,7 @@ from typing import BinaryIO
 import polars as pl
 import pyarrow as pa
 
-from curation.document import COLUMNS, DROP_COLUMNS, column_type, in_contract_order
+from curation.document import COLUMNS, DROP_COLUMNS, column_type, empty_frame, in_contract_order
 from curation.errors import ContractError
 from curation.fingerprint import stage_fingerprint
 from curation.parts import PARTS, ShardReader, coalesce_nulls, to_table
@@ -112,10 +112,12 @@ class ShardMaker:
         wanted = int(policy.partition(":")[2] or 0)
         if not wanted:
             return pl.Series("doc", [], dtype=pl.UInt64)
+        names = ("doc", "drop_stage", "drop_reason")
+        frames = self._shard_frames(unit, list(names[1:]))
+        fallen = (frame.filter(pl.col("drop_stage").is_not_null()).select(names) for frame in frames)
         gone = pl.concat(
-            frame.filter(pl.col("drop_stage").is_not_null()).select("doc", "drop_stage", "drop_reason")
-            for frame in self._shard_frames(unit, ["drop_stage", "drop_reason"])
-        )
+            [empty_frame({name: COLUMNS[name] for name in names}), *fallen]
+        )  # shards of one long record may hold no document at all
         ranked = gone.with_columns(pl.Series("rank", hash_documents(gone["doc"].to_numpy())))
         chosen = ranked.sort("rank", "doc").group_by("drop_stage", "drop_reason", maintain_order=True).head(wanted)
         return chosen["doc"].sort()

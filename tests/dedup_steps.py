@@ -36,6 +36,11 @@ def settled(
     for number in range(stage.partitions):
         rows = partitions.get(number)
         if rows is not None:
+            known = stage.known(number)
+            if known is not None:
+                rows = pl.concat([drawn(known), rows], how="diagonal").with_columns(
+                    pl.lit(number, pl.UInt32).alias("partition")
+                )
             stage.check_memory("match", number, rows.height)
         table, tally = cut(stage.match(rows) if rows is not None else pl.DataFrame(), stage.match_slices)
         tables["match"].append(table)

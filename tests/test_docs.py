@@ -44,7 +44,9 @@ def test_a_stage_is_printed_whole_and_an_unknown_one_is_an_error() -> None:
 def test_every_verb_has_help_and_is_named_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text()
     for verb in reference_module().verbs():
-        help_text = subprocess.run([sys.executable, "-m", "curation.cli", verb, "--help"], capture_output=True, text=True)
+        help_text = subprocess.run(
+            [sys.executable, "-m", "curation.cli", *verb.split(), "--help"], capture_output=True, text=True
+        )
         assert help_text.returncode == 0 and len(help_text.stdout) > 200, verb
         assert verb == "demo" or f"curation {verb}" in readme, f"README.md does not show `curation {verb}`"
 

@@ -59,6 +59,16 @@ def fates(out: Path) -> list[tuple]:
 STAGES: Sequence[Stage] = (Score(), Length(least=3), Twins(), Length(least=5, label="later"))
 
 
+def test_an_output_shard_of_shards_without_a_document(tmp_path: Path) -> None:
+    """Lines longer than the pieces they are cut into: most shards hold none, and one of them closes no output shard."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/long.txt").write_text(f"{'word ' * 400}\n{'other ' * 400}\n")
+    recipe = Pipeline("long", Lines(100), (Twins(),), Parquet(target_mb=0.002))
+    made = run(recipe, tmp_path / "in", tmp_path / "out")
+    assert made.census is not None and made.census["output"]["documents"] == 2
+    assert pl.read_parquet(tmp_path / "out/dropped/*.parquet").is_empty()
+
+
 def test_every_row_is_kept_or_dropped_with_a_reason(tmp_path: Path) -> None:
     inputs = make_inputs(tmp_path)
     result = run(pipeline(Score(), Length(least=3), Twins()), inputs, tmp_path / "out")

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from curation.errors import DamagedPart
 from curation.parts import PARTS
 from curation.plan import PartRef
-from curation.slices import cut_by_partition, read_columns, read_slice, read_slices, slice_rows, write_slices
+from curation.slice_format import cut_by_partition, write_slices
+from curation.slices import read_columns, read_slice, read_slices, slice_rows
 from curation.storage import Folder
 
 TYPES = {"doc": pl.UInt64, "key": pl.Binary, "name": pl.String, "tos": pl.List(pl.UInt64), "partition": pl.UInt32}

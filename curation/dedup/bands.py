@@ -26,6 +26,9 @@ STAR_ROUNDS = 64
 HOTTEST = 5
 """Largest buckets of a partition that are told of."""
 
+INDEXED = 1 << 63
+"""The bit of a `doc` that says, in a run against an index of earlier corpora: a member of that index."""
+
 PEAK_BYTES = 240
 """Bytes a record takes at the peak of `stars`, frame included, with every document in a bucket (measured, with headroom)."""
 
@@ -125,13 +128,13 @@ class Bucket(NamedTuple):
 
 
 def stars(
-    records: pl.DataFrame, rank_names: Sequence[str], band: int, rows: int, min_jaccard: float | None
+    records: pl.DataFrame, rank_names: Sequence[str], band: int, rows: int, min_jaccard: float | None, indexed: bool = False
 ) -> tuple[pl.DataFrame, int, list[Bucket]]:
     """The stars of one partition: a row for every document that has a like one, with `to`, the document its edge leads
     to (itself for a centre), and the record's other columns but `partition` and `key`, sorted by `doc`.
 
     Besides, how many documents the best of their bucket refused, and the HOTTEST largest buckets. With `min_jaccard` None
-    none is refused.
+    none is refused. `indexed`: members of an index are among the records, and better than all others.
     """
     order = np.argsort(records["key"].to_numpy(), kind="stable")
     key = records["key"].to_numpy()[order]
@@ -140,7 +143,8 @@ def stars(
     taken = order[same[1:] | same[:-1]]
     names = [name for name in records.columns if name not in ("partition", "key")]
     found = {name: records[name].to_numpy()[taken] for name in ("key", *names)}
-    place = np.lexsort((found["doc"], *(found[name] for name in reversed(rank_names)), found["key"]))
+    older_first = [found["doc"] < np.uint64(INDEXED)] if indexed else []
+    place = np.lexsort((found["doc"], *(found[name] for name in reversed(rank_names)), *older_first, found["key"]))
     found = {name: values[place] for name, values in found.items()}
     first = np.flatnonzero(np.r_[True, found["key"][1:] != found["key"][:-1], True]) if len(taken) else np.zeros(1, np.int64)
     centre = np.full(len(taken), -1, dtype=np.int64)

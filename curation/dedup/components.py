@@ -3,7 +3,8 @@
 `gather` brings what is known of a document to one place: its sketch and ranks once, its edges, the label of its component
 (labels.py). `Members` numbers documents of whole components in survivor order (ranks, then `doc`), so the least number of
 a component is its survivor. Near-duplicates chain: A is like B, B like C, and A is nothing like Z. A member whose sketch is
-not like the survivor's is refused, and the refused are gathered again around the best of them.
+not like the survivor's is refused, and the refused are gathered again around the best of them. Members of an index of
+earlier corpora are the best of all, and survivors whatever they are like: nothing changes about them.
 
 Source: ours; the second look after the leader algorithm (Hartigan, Clustering Algorithms, 1975). Decision 012 says why and
 what it measured.
@@ -17,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from curation.dedup.bands import SKETCH_BITS, differing, needed_bits
+from curation.dedup.bands import INDEXED, SKETCH_BITS, differing, needed_bits
 from curation.text.compiled import kernel
 
 HEIR_STEPS = 64
@@ -48,32 +49,38 @@ def gather(stars: Iterable[pl.DataFrame], labels: Iterable[pl.DataFrame], names:
 
 class Members(NamedTuple):
     """Documents of whole components in survivor order: their columns; for each the number of its survivor-to-be `root`, the
-    least number of its component (int64 [n]); and edges, `child` to `to` (int64 [m], to < child), in order."""
+    least number of its component (int64 [n]); edges, `child` to `to` (int64 [m], to < child), in order; and how many are
+    members of an index, which are the first."""
 
     rows: pl.DataFrame
     root: np.ndarray
     child: np.ndarray
     to: np.ndarray
+    indexed: int = 0
 
     @property
     def doc(self) -> np.ndarray:
         return self.rows["doc"].to_numpy()
 
 
-def members(gathered: pl.DataFrame, rank_names: Sequence[str]) -> Members:
-    """Members from what `gather` made, of all documents of the components that are there, in any order."""
-    rows = gathered.sort(*rank_names, "doc")
+def members(gathered: pl.DataFrame, rank_names: Sequence[str], indexed: bool = False) -> Members:
+    """Members from what `gather` made, of all documents of the components that are there, in any order; `indexed`: members
+    of an index may be among them."""
+    older_first = [pl.col("doc") < pl.lit(INDEXED, dtype=pl.UInt64)] if indexed else []
+    rows = gathered.sort(*older_first, *rank_names, "doc")
+    older = int((rows["doc"].to_numpy() >= np.uint64(INDEXED)).sum()) if indexed else 0
     number = pl.int_range(pl.len(), dtype=pl.Int64).alias("number")
     root = rows.select(number, "root").select(pl.col("number").min().over("root"))["number"]
     edges = rows.select(number, "tos").drop_nulls().explode("tos")
     numbers = rows.select(pl.col("doc").alias("tos"), number.alias("to"))
     linked = edges.join(numbers, on="tos", how="left", maintain_order="left").sort("number", "to")
-    return Members(rows.drop("tos"), root.to_numpy(), linked["number"].to_numpy(), linked["to"].to_numpy())
+    return Members(rows.drop("tos"), root.to_numpy(), linked["number"].to_numpy(), linked["to"].to_numpy(), older)
 
 
 @kernel
-def hold_against(root, first_edge, to, low, high, allowed, steps, centre):
-    """Writes into `centre` (integers [n]) the survivor each document ends with, best documents first.
+def hold_against(root, first_edge, to, low, high, allowed, steps, indexed, centre):
+    """Writes into `centre` (integers [n]) the survivor each document ends with, best documents first; the first `indexed`
+    are survivors without being held against any.
 
     A document is like another when at most `allowed` sketch bits differ. It is held against the survivor of its
     component, then those its edges lead to, then at most `steps` survivors that were refused before it, in the order
@@ -86,7 +93,7 @@ def hold_against(root, first_edge, to, low, high, allowed, steps, centre):
         centre[d] = d
         if best == d:
             continue
-        if differing(low[d], high[d], low[best], high[best]) <= allowed:
+        if d >= indexed and differing(low[d], high[d], low[best], high[best]) <= allowed:
             centre[d] = best
             continue
         for e in range(first_edge[d], first_edge[d + 1]):
@@ -100,7 +107,7 @@ def hold_against(root, first_edge, to, low, high, allowed, steps, centre):
         while heir[last] >= 0 and taken < steps:
             last = heir[last]
             taken += 1
-            if differing(low[d], high[d], low[last], high[last]) <= allowed:
+            if d >= indexed and differing(low[d], high[d], low[last], high[last]) <= allowed:
                 centre[d] = last
                 break
         if centre[d] == d and heir[last] < 0:
@@ -110,12 +117,14 @@ def hold_against(root, first_edge, to, low, high, allowed, steps, centre):
 def clusters(found: Members, min_jaccard: float | None) -> np.ndarray:
     """The survivor of each document, as its number; whole components with `min_jaccard` None."""
     if min_jaccard is None:
-        return found.root
+        plain = found.root.copy()
+        plain[: found.indexed] = np.arange(found.indexed)
+        return plain
     first_edge = np.searchsorted(found.child, np.arange(len(found.root) + 1))
     centre = np.empty_like(found.root)
     low, high = found.rows["low"].to_numpy(), found.rows["high"].to_numpy()
     allowed = SKETCH_BITS - needed_bits(min_jaccard, SKETCH_BITS)
-    hold_against(found.root, first_edge, found.to, low, high, allowed, HEIR_STEPS, centre)
+    hold_against(found.root, first_edge, found.to, low, high, allowed, HEIR_STEPS, found.indexed, centre)
     return centre
 
 
@@ -123,13 +132,13 @@ VERDICT = {"doc": pl.UInt64(), "kept": pl.UInt64(), "cluster_size": pl.Int32(), 
 
 
 def verdict(found: Members, centre: np.ndarray) -> pl.DataFrame:
-    """`doc`, `kept`, `cluster_size` and `similarity` (estimated, with the kept one) of every member of a cluster of two
-    or more, sorted by `doc`. A document counts as many as its column `weight` says, where it has one."""
+    """`doc`, `kept`, `cluster_size` and `similarity` (estimated, with the kept one) of every document of the run
+    in a cluster of two or more, sorted by `doc`. A document counts as many as its column `weight` says, where it has one."""
     weight = found.rows["weight"].to_numpy().astype(np.float64) if "weight" in found.rows.columns else None
     size = np.bincount(centre, weight, minlength=len(centre))[centre] if len(centre) else np.zeros(0)
     alone = np.bincount(centre, minlength=len(centre))[centre] < 2 if len(centre) else np.zeros(0, dtype=bool)
     doc, low, high = found.doc, found.rows["low"].to_numpy(), found.rows["high"].to_numpy()
-    some = np.flatnonzero(~alone)
+    some = found.indexed + np.flatnonzero(~alone[found.indexed :])
     some = some[np.argsort(doc[some])]
     kept = centre[some]
     unlike = np.bitwise_count(low[some] ^ low[kept]).astype(np.int64)

@@ -11,6 +11,9 @@ component is held against the component's survivor, so that a chain of neighbour
     gather   a slice           -> each document once, with its edges and label, cut by component
     cluster  a slice           -> the verdict on whole components (dedup/components.py)
 
+With an index of earlier corpora (dedup/index.py) its records join those of their band and range in `match`; what comes of
+that is theirs to say in dedup/index_match.py.
+
 Source: Broder, "On the resemblance and containment of documents" (1997); bands and defaults as FineWeb
 (arXiv:2406.17557) and datatrove 0.10.1 `pipeline/dedup/minhash.py`; verified merges are ours, after the sketches of Li
 and König (WWW 2010).
@@ -19,18 +22,22 @@ and König (WWW 2010).
 from __future__ import annotations
 
 import math
+import os
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from curation.dedup import labels
-from curation.dedup.bands import PEAK_BYTES, band_records, record_types, stars
+from curation.dedup import index_match, labels
+from curation.dedup.bands import INDEXED, PEAK_BYTES, band_records, record_types, stars
 from curation.dedup.components import GATHER_BYTES, MEMBER_BYTES, VERDICT, Members, clusters, gather, members, verdict
+from curation.dedup.index import MANIFEST, Index, kind_of, open_index, probe
 from curation.dedup.labels import LABEL_BYTES, Components
 from curation.dedup.scope import check_scope, scope_keys
 from curation.dedup.signatures import Family, band_keys, bit_sketch, signer_of
@@ -76,8 +83,14 @@ class Minhash(GlobalStage):
 
     Memory: `documents` is how many documents are expected in all, `memory_gb` (GiB) what one unit may take: `partitions`
     follows from both unless given (then a multiple of `bands`), and a partition that would take more stops the run
-    before it is read. `settle_memory_gb` (GiB) is what one place may take to label components, about 90 bytes a document;
-    more documents than that are labelled in rounds over slices, with the same answer.
+    before it is read; the members of an index count. `settle_memory_gb` (GiB) is what one place may take to label
+    components, about 90 bytes a document; more documents than that are labelled in rounds over slices, with the same answer.
+
+    `index`: folder of an index of earlier corpora, on a disk that every worker sees, made by `curation index build` of a run
+    with the same signatures, scope and short_documents. Its members are better than every document of this run, and nothing
+    changes about them; a document like one of them is dropped as `near_duplicate_of_index`, and the detail names the
+    snapshot and member. Then `cluster_id` of a document with its survivor in the index is 2**63 + that member's number, and
+    `cluster_size` counts what the index counted. Not with drop=False; at most 2**23 inputs. None: no index.
 
     Adds `cluster_id` (uint64: `doc` of the survivor, its own for a document alone) and `cluster_size` (int32). The answer
     depends on neither the order of documents nor the partitions. Raises RecipeError on senseless settings.
@@ -102,6 +115,7 @@ class Minhash(GlobalStage):
     documents: int = 10_000_000
     memory_gb: float = 2.5
     settle_memory_gb: float = 8.0
+    index: str | None = None
     partitions: int = field(default=0, kw_only=True)
 
     libraries: ClassVar[tuple[str, ...]] = ("polars", "numpy", "numba")
@@ -110,6 +124,8 @@ class Minhash(GlobalStage):
         "share_of", "partitions",
     )  # fmt: skip
     match_fields: ClassVar[tuple[str, ...]] = ("min_jaccard",)
+    path_fields: ClassVar[tuple[str, ...]] = ("index",)
+    sketches_files: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         _ = self.family  # raises on a senseless one
@@ -125,8 +141,9 @@ class Minhash(GlobalStage):
         for name in ("share_from", "documents", "memory_gb", "settle_memory_gb"):
             if not getattr(self, name) > 0:
                 raise _wrong(name, "more than 0", getattr(self, name))
+        older = 0 if self.index is None else self._open().manifest.documents
         if not self.partitions:
-            object.__setattr__(self, "partitions", self.bands * self.ranges_for(self.documents))
+            object.__setattr__(self, "partitions", self.bands * self.ranges_for(self.documents + older))
         if self.partitions % self.bands or not 0 < self.partitions <= 1 << 20:
             raise _wrong("partitions", f"0, or a multiple of {self.bands} (bands) up to {1 << 20}", self.partitions)
 
@@ -134,6 +151,19 @@ class Minhash(GlobalStage):
     def family(self) -> Family:
         """The signatures' family."""
         return Family(self.mode, self.hash, self.bands, self.rows, self.ngram, self.seed, self.tokenizer)
+
+    def _open(self) -> Index:
+        """The index. Raises RecipeError when it is of another kind than this stage's, or cannot go with its settings."""
+        if not self.drop:
+            raise _wrong("drop", "true with an index: no later stage has the texts of its members", self.drop)
+        found = _opened(str(self.index), os.stat(self.files[0]).st_mtime_ns if self.files[0].is_file() else 0)
+        for name, theirs, mine in found.manifest.kind.differing(kind_of(self.family, self.scope, self.short_documents)):
+            raise _wrong(f"{name} differs from the index {self.index}", repr(theirs), mine)
+        return found
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return () if self.index is None else (Path(self.index) / MANIFEST,)
 
     @property
     def ranges(self) -> int:
@@ -170,7 +200,8 @@ class Minhash(GlobalStage):
 
     @property
     def drops(self) -> tuple[str, ...]:
-        return ("near_duplicate",) if self.drop else ()
+        of_index = ("near_duplicate_of_index",) if self.index is not None else ()
+        return ("near_duplicate", *of_index) if self.drop else ()
 
     @property
     def resources(self) -> Resources:
@@ -235,12 +266,28 @@ class Minhash(GlobalStage):
             )
         )
 
+    def known(self, number: int) -> pl.DataFrame | None:
+        """The index's records of a partition."""
+        if self.index is None:
+            return None
+        index = self._open()
+        if (made := probe(self.family)) != index.manifest.kind.probe:
+            raise _wrong(f"index {self.index}: signatures of its probe texts", index.manifest.kind.probe, made)
+        return index_match.known_records(index.read(*divmod(number, self.ranges), self.ranges))
+
     def match(self, partition: pl.DataFrame) -> Found:
         """The stars of one partition; see dedup/bands.py. Facts: documents `seen` by what they belong to (in the first band,
         where each has a record), how many were `refused`, and the `hottest` buckets, size and best document."""
         band = int(partition["partition"][0]) // self.ranges
-        rows, refused, hottest = stars(partition, rank_columns(self.keep), band, self.rows, self.min_jaccard)
-        seen = _per_origin(partition) if band == 0 else {}
+        ranked, has_index = rank_columns(self.keep), self.index is not None
+        new = records = partition
+        if has_index:
+            new, known = index_match.split(partition)
+            records = index_match.together(new, known)
+        rows, refused, hottest = stars(records, ranked, band, self.rows, self.min_jaccard, has_index)
+        if has_index:
+            rows = index_match.led_to_survivors(rows, known)
+        seen = _per_origin(new) if band == 0 else {}
         facts = {"seen": seen, "refused": refused, "hottest": [list(bucket) for bucket in hottest]}
         return Found(rows.with_columns(labels.spread(rows["doc"].to_numpy(), self.match_slices)), facts)
 
@@ -252,7 +299,9 @@ class Minhash(GlobalStage):
         for tally in matched:
             seen.update(tally.facts.get("seen", {}))
         slices = self.match_slices
-        touched = min(sum(tally.rows for tally in matched), seen.total())
+        touched = sum(tally.rows for tally in matched)
+        if self.index is None:
+            touched = min(touched, seen.total())
         if touched * LABEL_BYTES <= self.settle_memory_gb * 2**30:
             yield Step("label", (Take("match", "all"),), 1, slices)
             last = "label"
@@ -303,12 +352,13 @@ class Minhash(GlobalStage):
         of one origin, the origin, the survivor, all documents."""
         if not gathered:
             return pl.DataFrame(schema=VERDICT)
-        found = members(pl.concat(gathered), rank_columns(self.keep))
+        found = members(pl.concat(gathered), rank_columns(self.keep), self.index is not None)
         centre = clusters(found, self.min_jaccard)
         settled = verdict(found, centre)
         facts = {
             "clustered": settled.height,
             "clusters": settled["kept"].n_unique(),
+            "of_index": int((settled["kept"].to_numpy() >= np.uint64(INDEXED)).sum()) if self.index is not None else 0,
             "largest": _largest(found, centre),
         }
         return Found(settled, facts)
@@ -330,7 +380,10 @@ class Minhash(GlobalStage):
                         hint="look at that document; put dedup/exact before it, raise min_jaccard or max_cluster_share",
                     )
                 )
-        sums = {name: sum(fact[name] for fact in facts) for name in ("clustered", "clusters")}
+        names = ("clustered", "clusters") if self.index is None else ("clustered", "clusters", "of_index")
+        sums: dict[str, Any] = {name: sum(fact[name] for fact in facts) for name in names}
+        if self.index is not None:
+            sums["index"] = self._open().sha256
         told = sorted({(row[2], row[3]) for row in largest}, key=lambda cluster: (-cluster[1], cluster[0]))
         return {
             "documents": seen.total(),
@@ -355,17 +408,40 @@ class Minhash(GlobalStage):
         is_twin = pl.col("kept").is_not_null() & (pl.col("kept") != pl.col("doc"))
         similarity = pl.col("similarity").cast(pl.Float64).round(2)
         least = "" if self.min_jaccard is None else f" >= {self.min_jaccard}"
-        detail = pl.format("kept twin doc={}, estimated similarity {}" + least, "kept", similarity)
+        reason, twin = pl.lit("near_duplicate"), pl.format("doc={}", "kept")
+        if self.index is not None:
+            found = found.with_columns(self._members_named(found["kept"]))
+            in_index = pl.col("member").is_not_null()
+            reason = pl.when(in_index).then(pl.lit("near_duplicate_of_index")).otherwise(reason)
+            twin = pl.when(in_index).then(pl.format("in the index: {} member {}", "snapshot", "member")).otherwise(twin)
+        detail = pl.format("kept twin {}, estimated similarity {}" + least, twin, similarity)
         return found.select(
             "doc",
             *columns,
-            pl.when(is_twin).then(pl.lit("near_duplicate")).alias("drop_reason"),
+            pl.when(is_twin).then(reason).alias("drop_reason"),
             pl.when(is_twin).then(detail).alias("drop_detail"),
         )
+
+    def _members_named(self, kept: pl.Series) -> list[pl.Series]:
+        """Columns `member` and `snapshot` of the survivors that lie in the index, null for others."""
+        rows = np.flatnonzero(kept.fill_null(0).to_numpy() >= np.uint64(INDEXED))
+        numbers = kept.gather(rows).to_numpy() - np.uint64(INDEXED)
+        named = dict(zip(rows.tolist(), zip(numbers.tolist(), self._open().snapshots_of(numbers), strict=True), strict=True))
+        each = [named.get(i, (None, None)) for i in range(len(kept))]
+        return [
+            pl.Series("member", [member for member, _ in each], dtype=pl.UInt64),
+            pl.Series("snapshot", [name for _, name in each], dtype=pl.String),
+        ]
 
 
 def _wrong(name: str, wanted: str, found: object) -> RecipeError:
     return RecipeError(explain_mismatch(f"dedup/minhash: {name}", wanted=wanted, found=repr(found)))
+
+
+@cache
+def _opened(path: str, changed_ns: int) -> Index:
+    """An index, opened once as long as its manifest is not another."""
+    return open_index(path)
 
 
 def _digest(tallies: list[Tally]) -> int:
@@ -381,7 +457,8 @@ def _per_origin(rows: pl.DataFrame) -> dict[str, int]:
 
 def _largest(found: Members, centre: np.ndarray) -> list[list]:
     """Of the REPORTED clusters that hold most of one origin: documents of it, the origin, the survivor, all documents."""
-    origin = found.rows["origin"] if "origin" in found.rows.columns else pl.Series([0] * len(centre), dtype=pl.UInt64)
+    rows, centre = found.rows[found.indexed :], centre[found.indexed :]
+    origin = rows["origin"] if "origin" in rows.columns else pl.Series([0] * len(centre), dtype=pl.UInt64)
     counted = (
         pl.DataFrame({"kept": found.doc[centre], "origin": origin})
         .group_by("kept", "origin")

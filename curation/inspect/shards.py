@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import polars as pl
 import pyarrow.parquet as pq
 
+from curation.document import COLUMNS, polars_type
 from curation.errors import StorageError, explain_mismatch
 from curation.parts import to_frame
 from curation.storage import Folder
@@ -25,6 +26,16 @@ def documents(out: str, columns: list[str] | None = None, options: Mapping[str, 
 def dropped(out: str, columns: list[str] | None = None, options: Mapping[str, object] | None = None) -> pl.DataFrame:
     """The tombstones of a run as one frame, in document order. `columns`: only these (faster)."""
     return _read(out, "dropped", columns, options)
+
+
+def by_shard(out: str, columns: list[str], options: Mapping[str, object] | None = None) -> Iterator[pl.DataFrame]:
+    """Columns of the documents and tombstones of each shard of a run in turn; one a shard does not have is null."""
+    folder = Folder(out, dict(options or {}))
+    for names in zip(_names(folder, "documents"), _names(folder, "dropped"), strict=True):
+        pair = [_table(folder, f"{kind}/{name}", columns) for kind, name in zip(("documents", "dropped"), names, strict=True)]
+        rows = pl.concat(pair, how="diagonal")
+        missing = [pl.lit(None, dtype=polars_type(COLUMNS[name])).alias(name) for name in columns if name not in rows.columns]
+        yield rows.with_columns(*missing).select(columns)
 
 
 def select(

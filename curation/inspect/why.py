@@ -60,7 +60,9 @@ def _story(kind: str, row: Mapping, out: str, options: Mapping[str, object] | No
         lines.append(f"  fell at {row['drop_stage']}: {row['drop_reason']}")
         lines.append(f"    {printable(str(row['drop_detail'] or ''))}")
     twin = row.get("cluster_id")
-    if kind == "dropped" and twin is not None and twin != row["doc"]:
+    if row.get("drop_reason") == "near_duplicate_of_index":
+        lines.append("  its twin: see `curation index inspect INDEX --member N`")
+    elif kind == "dropped" and twin is not None and twin != row["doc"]:
         kept = select(out, "documents", [], lambda f: f.filter(pl.col("doc") == pl.lit(twin, dtype=pl.UInt64)), options)
         fate = "kept" if kept.height else "it fell later itself"
         url = printable(str(kept["url"][0])) if kept.height else ""

@@ -6,11 +6,12 @@ The same driver serves every runner; an executor only runs units and tells when 
 from __future__ import annotations
 
 import io
+import json
 import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Protocol
 
 import pyarrow as pa
@@ -26,7 +27,7 @@ from curation.pipeline import Pipeline
 from curation.plan import Options, Plan, Unit, Wave
 from curation.progress import LineProgress, Progress
 from curation.recipe import to_yaml
-from curation.records import COMMITS, read_record, record_of
+from curation.records import COMMITS, TABLES, read_record, record_of
 from curation.shares import Shares
 from curation.stage import Stage
 from curation.storage import Folder
@@ -281,8 +282,18 @@ def publish(plan: Plan, folder: Folder, counted: Mapping) -> None:
             folder.delete(f"{kind}/{stale}")
     folder.replace("manifest.parquet", _manifest_bytes(manifest))
     faults.point("publish-manifest")
+    folder.replace(TABLES, _tables_bytes(plan))
     folder.replace("recipe.yaml", to_yaml(plan.pipeline, _run_facts(plan)).encode())
     folder.replace(census.FILE, census.to_json(counted))
+
+
+def _tables_bytes(plan: Plan) -> bytes:
+    """For each global stage the data files of its sketches and of its verdict, as JSON."""
+    named = {
+        label: {name: [asdict(part) for part in parts] for name, parts in tables.items()}
+        for label, tables in plan.tables.items()
+    }
+    return json.dumps(named, ensure_ascii=False).encode()
 
 
 def _manifest_bytes(rows: list[dict]) -> bytes:
