@@ -133,26 +133,44 @@ def stars(
     Besides, how many documents the best of their bucket refused, and the HOTTEST largest buckets. With `min_jaccard` None
     none is refused.
     """
-    order = np.argsort(records["key"].to_numpy(), kind="stable")
-    key = records["key"].to_numpy()[order]
+    order, first = _buckets(records, rank_names)
+    centre, refused = _centres(records, order, first, band, rows, min_jaccard)
+    docs = records["doc"].to_numpy()[order]
+    hottest = _hottest(first, docs)
+    linked = np.flatnonzero(centre >= 0)
+    linked = linked[np.argsort(docs[linked])]
+    to, order = docs[centre[linked]], order[linked]
+    names = [name for name in records.columns if name not in ("partition", "key")]
+    columns = {name: records[name].to_numpy()[order] for name in names} | {"to": to}
+    return pl.DataFrame(columns, schema={**star_types(names)}), refused, hottest
+
+
+def _buckets(records: pl.DataFrame, rank_names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """The records that share their key, bucket by bucket, best first: their rows; and where each bucket begins, and the end."""
+    key = records["key"].to_numpy()
+    order = np.argsort(key, kind="stable")
+    key = key[order]
     same = np.zeros(len(key) + 1, dtype=bool)
     same[1:-1] = key[1:] == key[:-1]
-    taken = order[same[1:] | same[:-1]]
-    names = [name for name in records.columns if name not in ("partition", "key")]
-    found = {name: records[name].to_numpy()[taken] for name in ("key", *names)}
-    place = np.lexsort((found["doc"], *(found[name] for name in reversed(rank_names)), found["key"]))
-    found = {name: values[place] for name, values in found.items()}
-    first = np.flatnonzero(np.r_[True, found["key"][1:] != found["key"][:-1], True]) if len(taken) else np.zeros(1, np.int64)
-    centre = np.full(len(taken), -1, dtype=np.int64)
+    order = order[same[1:] | same[:-1]]
+    by = [records[name].to_numpy()[order] for name in ("doc", *reversed(rank_names), "key")]
+    order = order[np.lexsort(by)]
+    key = records["key"].to_numpy()[order]
+    first = np.flatnonzero(np.r_[True, key[1:] != key[:-1], True]) if len(order) else np.zeros(1, np.int64)
+    return order, first
+
+
+def _centres(
+    records: pl.DataFrame, order: np.ndarray, first: np.ndarray, band: int, rows: int, min_jaccard: float | None
+) -> tuple[np.ndarray, int]:
+    """`make_stars` over the rows in their order."""
+    centre = np.full(len(order), -1, dtype=np.int64)
     mask = band_mask(band, rows) if min_jaccard is not None else (0, 0)
     bits = sum(half.bit_count() for half in mask)
     allowed = bits - needed_bits(min_jaccard, bits) if min_jaccard is not None else 0
     masks = np.array(mask, dtype=np.uint64)
-    refused = make_stars(first, found["low"], found["high"], masks[0], masks[1], allowed, STAR_ROUNDS, centre)
-    linked = np.flatnonzero(centre >= 0)
-    linked = linked[np.argsort(found["doc"][linked])]
-    columns = {name: found[name][linked] for name in names} | {"to": found["doc"][centre[linked]]}
-    return pl.DataFrame(columns, schema={**star_types(names)}), refused, _hottest(first, found["doc"])
+    low, high = records["low"].to_numpy()[order], records["high"].to_numpy()[order]
+    return centre, make_stars(first, low, high, masks[0], masks[1], allowed, STAR_ROUNDS, centre)
 
 
 def star_types(names: Sequence[str]) -> dict[str, pl.DataType]:
