@@ -34,7 +34,8 @@ def take_census(
         "input": _input_account(inputs, reading),
         "stages": _stage_account(pipeline, records.values()),
         "output": {
-            "documents": sum(r["part"]["rows"] for r in sinks),
+            "documents": sum(r["rows_alive"] for r in sinks),
+            "rows": sum(r["part"]["rows"] for r in sinks),
             "text_bytes": sum(r["text_bytes"] for r in sinks),
             "file_bytes": sum(r["part"]["bytes"] for r in sinks),
             "dropped": sum(r["dropped"]["rows"] for r in sinks),

@@ -180,6 +180,16 @@ def check_columns(pipeline: Pipeline) -> None:
             known.update(dict.fromkeys(ENGINE_COLUMNS, "engine"))
     if "text" not in known:
         raise RecipeError(f"recipe {pipeline.name!r}: no stage adds `text`\n  try:    add an extractor")
+    repeat_by = pipeline.sink.repeat_by
+    if repeat_by and not pa.types.is_integer(pipeline.column_types().get(repeat_by, pa.null())):
+        raise RecipeError(
+            explain_mismatch(
+                f"sink {pipeline.sink.label!r} ({pipeline.sink.name}): repeat_by",
+                wanted="a column of whole numbers that a stage adds, or nothing",
+                found=repeat_by,
+                hint="dedup/rehydration adds stat_rehydration_repeats",
+            )
+        )
 
 
 def _add(pipeline: Pipeline, stage: Stage, known: dict[str, str]) -> None:

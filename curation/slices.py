@@ -104,6 +104,8 @@ def _frame(stream: BinaryIO, part: PartRef, number: int, entry: Entry) -> pl.Dat
 
 
 def _entry(stream: BinaryIO, part: PartRef, number: int) -> Entry:
+    if not 0 <= number <= part.slices:
+        raise IndexError(f"slice {number} of {part.slices}")
     stream.seek(part.bytes - _ENTRY.size * (part.slices + 1 - number))
     data = stream.read(_ENTRY.size)
     if len(data) != _ENTRY.size:

@@ -339,10 +339,12 @@ class Source(Stage):
 @dataclass(frozen=True)
 class Sink(Stage):
     """Where documents go. `target_mb` (10**6 bytes of text) closes a shard. `dropped_text` says which tombstones keep
-    their text: `none`, `sample:N` (N per reason and shard, chosen by a hash of `doc`) or `all`."""
+    their text: `none`, `sample:N` (N per reason and shard, chosen by a hash of `doc`) or `all`. `repeat_by`: a column of
+    whole numbers that says how often a document is written, such as stat_rehydration_repeats; "" or a null: once."""
 
     target_mb: float = 512.0
     dropped_text: str = "sample:100"
+    repeat_by: str = ""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"none|all|sample:\d+", str(self.dropped_text)):

@@ -9,6 +9,7 @@ import polars as pl
 import pyarrow as pa
 
 from curation.document import COLUMNS, DROP_COLUMNS, column_type, in_contract_order
+from curation.errors import ContractError
 from curation.fingerprint import stage_fingerprint
 from curation.parts import PARTS, ShardReader, coalesce_nulls, to_table
 from curation.pipeline import ENGINE_COLUMNS, Pipeline
@@ -30,16 +31,18 @@ class ShardMaker:
     def documents(self, unit: Unit, out: BinaryIO, result: Result) -> dict[str, pa.DataType]:
         """Write the live documents of a shard."""
         types = self._shard_types(dropped=False)
+        repeat_by = self.pipeline.sink.repeat_by
 
         def tables() -> Iterator[pa.Table]:
             for frame in self._shard_frames(unit, list(types)):
                 alive = frame.filter(pl.col("drop_stage").is_null())
                 result.rows_alive += alive.height
                 result.text_bytes += int(alive["stat_text_bytes"].sum() or 0)
-                yield self._described(to_table(alive, types))
+                written = alive.select(*types) if not repeat_by else _repeated(alive, repeat_by)
+                result.rows += written.height
+                yield self._described(to_table(written, types))
 
         self.pipeline.sink.write(_never_empty(tables(), self._described(_no_rows(types))), out, self._metadata())
-        result.rows = result.rows_alive
         result.inputs = self._input_paths(unit)
         return types
 
@@ -116,6 +119,16 @@ class ShardMaker:
         ranked = gone.with_columns(pl.Series("rank", hash_documents(gone["doc"].to_numpy())))
         chosen = ranked.sort("rank", "doc").group_by("drop_stage", "drop_reason", maintain_order=True).head(wanted)
         return chosen["doc"].sort()
+
+
+def _repeated(rows: pl.DataFrame, column: str) -> pl.DataFrame:
+    """Every row as often as its column says, all rows once before any comes again: copies of a text side by side would
+    meet in one training batch."""
+    times = rows[column].fill_null(1)
+    if (times < 1).any():
+        raise ContractError(f"column {column} says to write some documents less than once: that would lose them")
+    turns = rows.with_columns(pl.int_ranges(times).alias("turn")).explode("turn")
+    return turns.sort("turn", "doc").drop("turn")
 
 
 def _no_rows(types: Mapping[str, pa.DataType]) -> pa.Table:

@@ -332,3 +332,28 @@ def test_a_sink_refuses_senseless_settings() -> None:
     for settings in ({"dropped_text": "sample:many"}, {"dropped_text": "some"}, {"target_mb": 0}):
         with pytest.raises(RecipeError, match="wanted"):
             Parquet(**settings)
+
+
+@pytest.mark.parametrize("part", ["s00-read-00001", "s02-rows-00001"])
+def test_damaged_parts_are_written_again(part: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Wherever a bit of a part is flipped, what is read of it is what was written, or the unit that wrote it runs again."""
+    inputs = make_inputs(tmp_path)
+    recipe = pipeline(Twins(), Length(least=3), Score())
+    out = tmp_path / "out"
+    run(recipe, inputs, out)
+    wanted = snapshot(out)
+    content = next((out / "work/parts").glob(f"{part}.*")).read_bytes()
+    mended = 0
+    places = range(4, len(content), max(1, len(content) // 16))
+    for place in places:
+        damaged = bytearray(content)
+        damaged[place] ^= 4
+        next((out / "work/parts").glob(f"{part}.*")).write_bytes(bytes(damaged))
+        for record in (*(out / "work/commits").glob("s02-*"), *(out / "work/commits").glob("sink-*")):
+            if part not in record.name:
+                record.unlink()
+        caplog.clear()
+        run(recipe, inputs, out)
+        assert snapshot(out) == wanted, f"byte {place} of {len(content)}"
+        mended += any("its unit is done again" in message for message in caplog.messages)
+    assert mended > len(places) // 2

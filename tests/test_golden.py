@@ -18,6 +18,7 @@ from typing import Any
 import polars as pl
 import pytest
 import yaml
+from dedup_steps import verdict_of
 
 from curation.document import COLUMNS, content_id, polars_type
 from curation.models import available_models
@@ -76,11 +77,9 @@ def frame_of(rows: list[dict[str, Any]]) -> pl.DataFrame:
 
 def answer_of(stage: Stage, rows: pl.DataFrame) -> pl.DataFrame:
     """What the stage answers, checked as the engine checks it."""
-    given = rows.select("doc", *stage.reads)
+    given = rows.select("doc", *dict.fromkeys((*stage.reads, *stage.rewrites)))
     if isinstance(stage, GlobalStage):
-        sketched = stage.sketch(rows.select("doc", *stage.sketch_reads))
-        verdict = stage.settle(stage.match(part) for part in sketched.partition_by("partition", maintain_order=True))
-        return check_answer(stage, given, stage.apply(given, verdict))
+        return check_answer(stage, given, stage.apply(given, verdict_of(stage, rows)))
     apply = stage.bind(available_models(stage.models))
     try:
         return check_answer(stage, given, apply(given))

@@ -18,7 +18,6 @@ the leader algorithm (Hartigan, Clustering Algorithms, 1975). Decision 013 says 
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -29,9 +28,10 @@ import pyarrow as pa
 
 from curation.dedup.minhash import TEXT_BYTES
 from curation.dedup.scope import MOST_PARTITIONS, partition_of
-from curation.dedup.signatures import NUMBERS, Family, Signer
+from curation.dedup.signatures import NUMBERS, Family, signer_of
 from curation.dedup.survivors import Rule, check_policy, rank_columns, ranks
-from curation.errors import RecipeError, RunStopped, explain_mismatch
+from curation.errors import RunStopped, explain_mismatch
+from curation.options import check_choice, check_number, check_share, check_whole, refuse
 from curation.stage import GlobalStage, Resources
 from curation.text.compiled import kernel, leaf
 
@@ -51,8 +51,6 @@ _VERDICT = {"doc": pl.UInt64(), "kept": pl.UInt64(), "members": pl.Int32(), "sim
 _BLOCK = 64
 _LOWER = np.uint64(0xFFFFFFFF)
 
-_signers = threading.local()
-
 
 @dataclass(frozen=True)
 class Confirm(GlobalStage):
@@ -62,10 +60,10 @@ class Confirm(GlobalStage):
     `from_size`: clusters of at least so many documents (2 or more) are confirmed. Of smaller ones all but the survivor
     are dropped on the estimate of dedup/minhash. `min_jaccard` (0 to 1): least similarity of a member and its survivor,
     the Jaccard similarity of their sets of shingles; who has less is refused, and the refused gather around the best
-    of them. `keep`: who is the best among the refused: rules as of dedup/minhash, best the same ones.
+    of them. `keep`: who is the best among the refused: rules as of dedup/minhash, as a rule the same ones.
 
     The shingles: runs of `ngram` words (1 to 255), a shorter document is one shingle of all its words; `tokenizer`: what
-    splits words, a language such as "eng_Latn", "whitespace", or None for that of dedup/minhash by default; `numbers`:
+    splits words, a language such as "eng_Latn", "whitespace", or None for what dedup/minhash has by default; `numbers`:
     "zero" takes all numbers for equal, as dedup/minhash does, "keep" does not. Letter case, punctuation and diacritics
     do not count.
 
@@ -76,10 +74,10 @@ class Confirm(GlobalStage):
     280 a document; a partition that would take more stops the run before it is matched. A cluster is never cut, so that
     is its bound too: 859,092 documents of 1,000 words need 7.4 GiB. `partitions`: what the clusters are spread over.
 
-    Rewrites `cluster_id` and `cluster_size` for clusters that fell apart. Work: 64 comparisons a member; what is then
-    still refused stays. Documents dropped since dedup/minhash: a cluster that lost its survivor gets its best living
-    member for one. The answer depends on neither the order of documents nor the partitions. Raises RecipeError on
-    senseless settings.
+    Rewrites `cluster_id`, and `cluster_size` where a cluster fell apart: each part has the number of its members, exact
+    twins dropped before them no longer counted. Work: 64 comparisons a member; what is then still refused stays. A
+    cluster that lost its survivor since dedup/minhash has its best living member instead, its size as it was. The answer
+    depends on neither the order of documents nor the partitions. Raises RecipeError on senseless settings.
     """
 
     from_size: int = 100
@@ -98,28 +96,25 @@ class Confirm(GlobalStage):
 
     def __post_init__(self) -> None:
         check_policy("dedup/confirm: keep", self.keep)
-        if not 0 <= self.min_jaccard <= 1:
-            raise _wrong("min_jaccard", "0 to 1", self.min_jaccard)
+        check_share(self, "min_jaccard")
+        check_choice(self, "numbers", NUMBERS)
         for name, least, most in (
             ("from_size", 2, 2**31 - 1),
             ("ngram", 1, 255),
             ("most_shingles", 64, 2**31 - 1),
             ("partitions", 1, MOST_PARTITIONS),
         ):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-                raise _wrong(name, f"{least} to {most}", value)
-        if self.numbers not in NUMBERS:
-            raise _wrong("numbers", " or ".join(NUMBERS), self.numbers)
-        if not self.memory_gb > 0:
-            raise _wrong("memory_gb", "more than 0", self.memory_gb)
+            check_whole(self, name, least=least)
+            if getattr(self, name) > most:
+                refuse(self, name, f"{least} to {most}", getattr(self, name))
+        check_number(self, "memory_gb")
+        if self.memory_gb <= 0:
+            refuse(self, "memory_gb", "more than 0", self.memory_gb)
         _ = self.family  # raises on an unknown tokenizer
 
     @property
     def family(self) -> Family:
         """What makes shingles of a text."""
-        if self.tokenizer is None:
-            return Family(ngram=self.ngram, numbers=self.numbers)
         return Family(ngram=self.ngram, numbers=self.numbers, tokenizer=self.tokenizer)
 
     @property
@@ -158,7 +153,7 @@ class Confirm(GlobalStage):
         is_large = sized["cluster_size"] >= self.from_size
         large, small = rows.filter(is_large), rows.filter(~is_large)
         if large.height:
-            hashes, begin = _signer(self.family).shingle_hashes(sized["text"].filter(is_large))
+            hashes, begin = signer_of(self.family).shingle_hashes(sized["text"].filter(is_large))
             values, first, cutoff = least_shingles(hashes, begin, self.most_shingles)
             sets = pl.Series("shingles", pa.LargeListArray.from_arrays(first, values))
             large = large.with_columns(pl.Series("cutoff", cutoff), sets)
@@ -191,7 +186,7 @@ class Confirm(GlobalStage):
         columns = {
             "doc": doc,
             "kept": doc[centre],
-            "members": np.bincount(centre, minlength=len(centre))[centre].astype(np.int32),
+            "members": pl.Series(_sizes(first, centre)).replace(0, None),
             "similarity": pl.Series(similarity.astype(np.float32)).fill_nan(None),
             "sampled": np.minimum(cutoff, cutoff[centre]) < WHOLE,
         }
@@ -245,10 +240,18 @@ def _orphans(small: pl.DataFrame, rank_names: Sequence[str]) -> pl.DataFrame:
     return lost.select(
         "doc",
         pl.col("doc").first().over("cluster_id").alias("kept"),
-        pl.len().over("cluster_id").cast(pl.Int32).alias("members"),
+        pl.lit(None, dtype=pl.Int32).alias("members"),
         pl.lit(None, dtype=pl.Float32).alias("similarity"),
         pl.lit(None, dtype=pl.Boolean).alias("sampled"),
     )
+
+
+def _sizes(first: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    """How many rows have each row's centre, int32; 0 throughout a cluster that is still one: its size may count more
+    than is here, such as exact twins dropped before."""
+    begin = np.repeat(first[:-1], np.diff(first))
+    whole = np.repeat(np.maximum.reduceat(centre != begin, first[:-1]) == 0, np.diff(first))
+    return np.where(whole, 0, np.bincount(centre, minlength=len(centre))[centre]).astype(np.int32)
 
 
 def least_shingles(hashes: np.ndarray, begin: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -331,15 +334,3 @@ def gather(first, begin, end, cutoff, values, min_jaccard, comparisons, centre, 
                     left[stay] = row
                     stay += 1
             n = stay
-
-
-def _wrong(name: str, wanted: str, found: object) -> RecipeError:
-    return RecipeError(explain_mismatch(f"dedup/confirm: {name}", wanted=wanted, found=repr(found)))
-
-
-def _signer(family: Family) -> Signer:
-    """This thread's signer of a family: it keeps the words it has met from batch to batch."""
-    kept = getattr(_signers, "kept", None)
-    if kept is None or kept.family != family:
-        kept = _signers.kept = Signer(family)
-    return kept

@@ -14,9 +14,11 @@ import numpy as np
 import polars as pl
 
 from curation.dedup.cutting import TextCutter
+from curation.dedup.labels import spread
 from curation.dedup.line_keys import line_keys, without_lines
 from curation.dedup.scope import partition_of, scope_keys
 from curation.options import check_choice, check_whole, refuse
+from curation.stage import Settling, Step, Take, Tally
 
 _UNITS = ("line", "paragraph")
 _KEEP = ("first", "none")
@@ -57,7 +59,6 @@ class Lines(TextCutter):
     min_chars: int = 1
     compat: str = ""
 
-    settles_apart: ClassVar[bool] = False  # a document's lines lie in many partitions
     verdict_schema: ClassVar[Mapping[str, Any]] = _VERDICT
     reason: ClassVar[str] = "no_line_left"
     removed: ClassVar[tuple[str, str]] = ("stat_lines_removed", "stat_lines_removed_bytes")
@@ -72,6 +73,10 @@ class Lines(TextCutter):
         if self.compat and (self.unit != "line" or self.min_chars != 1):
             refuse(self, "compat", "lines of every length", f"unit={self.unit!r}, min_chars={self.min_chars}")
 
+    @property
+    def match_slices(self) -> int:
+        return self.partitions
+
     def sketch(self, batch: pl.DataFrame) -> pl.DataFrame:
         """`doc`, `partition`, `key` (uint64), `line` (int32) of every line."""
         batch = batch.filter(pl.col("text").is_not_null())
@@ -84,7 +89,7 @@ class Lines(TextCutter):
         )
 
     def match(self, partition: pl.DataFrame) -> pl.DataFrame:
-        """`doc` and `line` of every line that goes."""
+        """`doc` and `line` of every line that goes, cut by document."""
         rows = partition.sort("key", "doc", "line")
         keys, docs = rows["key"].to_numpy(), rows["doc"].to_numpy()
         is_first = np.append(True, keys[1:] != keys[:-1])[: len(keys)]
@@ -96,11 +101,18 @@ class Lines(TextCutter):
             several[run[docs != firsts[run]]] = True
             gone |= several[run]
         gone &= (np.bincount(run, minlength=1)[run] >= self.min_copies) if len(keys) else gone
-        return rows.select("doc", "line").filter(pl.Series(gone))
+        found = rows.select("doc", "line").filter(pl.Series(gone))
+        return found.with_columns(spread(found["doc"].to_numpy(), self.match_slices))
+
+    def settling(self, sketched: int, matched: list[Tally]) -> Settling:
+        """A document's lines lie in many partitions, so what goes is brought together by document."""
+        yield Step("settle", (Take("match"),), units=self.match_slices)
+        return {"lines": sketched, "removed": sum(tally.rows for tally in matched)}
 
     def settle(self, matches: Iterable[pl.DataFrame]) -> pl.DataFrame:
         """`doc` and `lines`, the numbers of its lines that go, increasing; sorted by `doc`."""
-        gone = pl.concat([pl.DataFrame(schema=_MATCH), *matches]).sort("doc", "line")
+        empty = pl.DataFrame(schema=_MATCH)
+        gone = pl.concat([empty, *(found.select(empty.columns) for found in matches)]).sort("doc", "line")
         return gone.group_by("doc", maintain_order=True).agg(pl.col("line").alias("lines")).match_to_schema(_VERDICT)
 
     def apply(self, batch: pl.DataFrame, verdict: pl.DataFrame) -> pl.DataFrame:

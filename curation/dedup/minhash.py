@@ -19,7 +19,6 @@ and König (WWW 2010).
 from __future__ import annotations
 
 import math
-import threading
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,7 +33,7 @@ from curation.dedup.bands import PEAK_BYTES, band_records, record_types, stars
 from curation.dedup.components import GATHER_BYTES, MEMBER_BYTES, VERDICT, Members, clusters, gather, members, verdict
 from curation.dedup.labels import LABEL_BYTES, Components
 from curation.dedup.scope import check_scope, scope_keys
-from curation.dedup.signatures import Family, Signer, band_keys, bit_sketch
+from curation.dedup.signatures import Family, band_keys, bit_sketch, signer_of
 from curation.dedup.survivors import Rule, check_policy, rank_columns, ranks
 from curation.document import content_id
 from curation.errors import RecipeError, RunStopped, explain_mismatch
@@ -47,7 +46,6 @@ REPORTED = 20
 """Buckets and clusters a report names at most, the largest first."""
 
 _SHORT = ("exact", "keep")
-_signers = threading.local()
 
 
 @dataclass(frozen=True)
@@ -182,7 +180,7 @@ class Minhash(GlobalStage):
 
     def sketch(self, batch: pl.DataFrame) -> pl.DataFrame:
         """A record for each band of each document with a signature; see dedup/bands.py. Scopes are part of the keys."""
-        signed = _signer(self.family).sign(batch["text"])
+        signed = signer_of(self.family).sign(batch["text"])
         keys, sketches = band_keys(signed, self.family), bit_sketch(signed)
         keys ^= scope_keys(batch, self.scope)[:, None]
         present = signed.present
@@ -368,14 +366,6 @@ class Minhash(GlobalStage):
 
 def _wrong(name: str, wanted: str, found: object) -> RecipeError:
     return RecipeError(explain_mismatch(f"dedup/minhash: {name}", wanted=wanted, found=repr(found)))
-
-
-def _signer(family: Family) -> Signer:
-    """This thread's signer of a family: it keeps the words it has met from batch to batch."""
-    kept = getattr(_signers, "kept", None)
-    if kept is None or kept.family != family:
-        kept = _signers.kept = Signer(family)
-    return kept
 
 
 def _digest(tallies: list[Tally]) -> int:

@@ -26,6 +26,7 @@ the datatrove family as its 0.10.1 `pipeline/dedup/minhash.py`.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -189,6 +190,17 @@ class Signer:
             return utf8(texts)
         simplified = simplify(texts, numbers=self.family.numbers)
         return simplified.data, simplified.start
+
+
+_signers = threading.local()
+
+
+def signer_of(family: Family) -> Signer:
+    """This thread's signer of a family: it keeps the words it has met from batch to batch."""
+    kept = getattr(_signers, "kept", None)
+    if kept is None or kept.family != family:
+        kept = _signers.kept = Signer(family)
+    return kept
 
 
 def permutation_parameters(family: Family) -> tuple[np.ndarray, np.ndarray]:

@@ -22,7 +22,8 @@ class Parquet(Sink):
 
     target_mb: text bytes (10**6) at which a shard is closed. row_group_rows: rows of a row group. level: zstd level.
     dropped_text: which tombstones keep their text: `none`, `sample:N` (N per reason and shard, chosen by a hash of
-    `doc`) or `all`. Equal rows give equal bytes, whatever batches they arrived in: rows are re-chunked first.
+    `doc`) or `all`. repeat_by: a column that says how often a document is written, such as stat_rehydration_repeats; copies
+    stand some thousand rows apart. Equal rows give equal bytes, whatever batches they arrived in: rows are re-chunked first.
 
     Source: ours.
     """

@@ -4,29 +4,21 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 import pytest
-from dedup_steps import answer
-from engine_stages import Length
-from engine_stages import Lines as LineSource
+from dedup_steps import answer, verdict_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_engine import run, snapshot
-from test_minhash import editions, judged_pairs, lines_of, verdict_of, windows, words_of
+from test_minhash import editions, judged_pairs, windows, words_of
 
 from curation.dedup.confirm import WHOLE, Confirm, gather, least_shingles
 from curation.dedup.minhash import Minhash
 from curation.errors import RecipeError, RunStopped
-from curation.fingerprint import step_fingerprints
-from curation.pipeline import Pipeline
-from curation.sinks.parquet import Parquet
 from curation.text.simplify import simplify
 
 SIMILARITY = "stat_cluster_similarity"
@@ -82,11 +74,6 @@ def plainly(table: pl.DataFrame, least: Fraction, ngram: int = 5, rounds: int = 
     return found
 
 
-def verdict(stage: Confirm, table: pl.DataFrame) -> pl.DataFrame:
-    sketch = stage.sketch(table.select("doc", *stage.sketch_reads))
-    return stage.settle(stage.match(part) for part in sketch.partition_by("partition"))
-
-
 def check_against_plain(table: pl.DataFrame, least: str, ngram: int = 5) -> pl.DataFrame:
     fields = {"from_size": 2, "tokenizer": "whitespace", "ngram": ngram, "partitions": 3, "most_shingles": 1 << 20}
     stage = Confirm(**fields, min_jaccard=float(least))
@@ -97,7 +84,7 @@ def check_against_plain(table: pl.DataFrame, least: str, ngram: int = 5) -> pl.D
     assert dict(made.select("cluster_id", "cluster_size").unique().rows()) == dict(sizes.rows())
     gone = made["drop_reason"].is_not_null()
     assert (gone == (made["doc"] != made["cluster_id"])).all()
-    for doc, value in verdict(stage, table).select("doc", "similarity").rows():
+    for doc, value in verdict_of(stage, table).select("doc", "similarity").rows():
         wanted = expected[doc][1]
         assert value is None if wanted is None else value == pytest.approx(float(wanted), abs=1e-6)
     return made
@@ -117,7 +104,7 @@ def test_as_plain_sets_say_on_judged_pages(data_folder: Path, least: str) -> Non
 
 def test_as_plain_sets_say_on_editions_of_a_book(data_folder: Path) -> None:
     texts = [text for edition in editions(data_folder) for text in edition[:500]]
-    found = verdict_of(Minhash(min_jaccard=None), pl.DataFrame({"doc": range(len(texts)), "text": texts}))
+    found = verdict_of(Minhash(min_jaccard=None, share_of=()), pl.DataFrame({"doc": range(len(texts)), "text": texts}))
     clusters = dict(found.select("doc", "kept").rows())
     table = clustered(texts, [clusters.get(row, row) for row in range(len(texts))])
     made = check_against_plain(table, "0.7")
@@ -185,7 +172,7 @@ def test_a_template_stays_one_cluster() -> None:
 
 def test_nobody_in_a_drifting_chain_falls_for_one_it_is_not_like() -> None:
     texts = windows(3, count=120, step=8)
-    found = verdict_of(Minhash(min_jaccard=None), pl.DataFrame({"doc": range(120), "text": texts}))
+    found = verdict_of(Minhash(min_jaccard=None, share_of=()), pl.DataFrame({"doc": range(120), "text": texts}))
     assert found["kept"].unique().to_list() == [0] and found.height == 120  # one component
     made = answer(Confirm(tokenizer="whitespace"), [one_cluster(texts)])
     sets = plain_sets(texts)
@@ -212,8 +199,17 @@ def test_a_lost_survivor_takes_nobody_along() -> None:
     alive = table.filter(~pl.col("doc").is_in([0, 7]))
     made = answer(Confirm(), [alive])
     assert made.filter(pl.col("drop_reason").is_null())["doc"].to_list() == [6, 8]
-    assert made["cluster_size"].to_list() == [6] * 6 + [120] * 120
+    assert made["cluster_size"].to_list() == [7] * 6 + [121] * 120  # as they were found
     assert made["drop_detail"][0] == "kept twin doc=6 for doc=0, which was dropped before"
+
+
+def test_a_size_that_counts_exact_twins_is_kept_while_the_cluster_is() -> None:
+    """Behind dedup/exact and Minhash(extend=True) a size is more than the members that are here."""
+    texts = [*similar_texts(1, 3), "a text of its own, once", *similar_texts(2, 2), " ".join(words_of(9, 30))]
+    table = clustered(texts, [0, 0, 0, 3, 4, 4, 4]).with_columns(pl.Series("cluster_size", [500] * 7, dtype=pl.Int32))
+    made = answer(Confirm(), [table])
+    assert made["cluster_id"].to_list() == [0, 0, 0, 3, 4, 4, 6]
+    assert made["cluster_size"].to_list() == [500, 500, 500, 500, 2, 2, 1]
 
 
 def test_the_survivor_stays_and_the_refused_follow_the_policy() -> None:
@@ -291,7 +287,7 @@ def test_long_documents_are_compared_by_samples() -> None:
     assert made["cluster_id"].to_list() == [0, 0, 2, 3]
     assert made["drop_detail"][1].startswith("kept twin doc=0, sampled similarity 0.9")
     sets = plain_sets(texts[:2])
-    value = verdict(stage, one_cluster(texts))["similarity"][1]
+    value = verdict_of(stage, one_cluster(texts))["similarity"][1]
     assert abs(value - float(plain_jaccard(*sets))) < 5 * math.sqrt(0.09 / 1000)
     sketch = stage.sketch(one_cluster(texts).select("doc", *stage.sketch_reads))
     assert sketch["shingles"].list.len().to_list() == [1000, 1000, 1000, 296]
@@ -300,7 +296,7 @@ def test_long_documents_are_compared_by_samples() -> None:
 def test_a_partition_beyond_its_memory_stops_before_it_is_matched() -> None:
     table = one_cluster([" ".join(words_of(i, 30)) for i in range(100)])
     with pytest.raises(RunStopped, match=r"100 documents of 2600 shingles(.|\n)*partitions=\d+(.|\n)*most_shingles"):
-        verdict(Confirm(memory_gb=1e-5), table)
+        verdict_of(Confirm(memory_gb=1e-5), table)
 
 
 # -- hostile
@@ -343,82 +339,3 @@ def test_nothing_to_do() -> None:
         (0, 0, 1, None, None),
         (1, 1, 1, None, None),
     ]
-
-
-# -- in the engine
-
-
-@dataclass(frozen=True)
-class Marked(Minhash):
-    """Finds clusters and drops nothing."""
-
-    @property
-    def adds(self) -> Mapping[str, pa.DataType]:
-        return {**super().adds, SIMILARITY: pa.float32()}
-
-    @property
-    def drops(self) -> tuple[str, ...]:
-        return ()
-
-    def apply(self, batch: pl.DataFrame, verdict: pl.DataFrame) -> pl.DataFrame:
-        found = batch.select("doc").join(verdict, on="doc", how="left", maintain_order="left")
-        return (
-            super().apply(batch, verdict).drop("drop_reason", "drop_detail").with_columns(found["similarity"].alias(SIMILARITY))
-        )
-
-
-def test_another_threshold_keeps_the_sketches() -> None:
-    one, other, longer = (step_fingerprints(Confirm(**fields)) for fields in ({}, {"min_jaccard": 0.9}, {"ngram": 6}))
-    assert one[0] == other[0] and one[1] != other[1] and one[2] != other[2]
-    assert one[0] != longer[0]
-    assert step_fingerprints(Confirm(memory_gb=16))[:2] == one[:2]
-
-
-def drifting_lines() -> list[str]:
-    """Chains of 40, pairs, and texts alone, of different lengths; and one that no later stage lets pass."""
-    texts = [text for seed in range(3) for text in windows(seed, count=40, step=8, size=100)]
-    texts += [" ".join(words_of(seed // 2, 60)) for seed in range(20, 28)] + [" ".join(words_of(9, 30))]
-    return [f"{text} {'x' * (i + 1)}" for i, text in enumerate(texts)] + ["BAD"]
-
-
-def everything(out: Path) -> pl.DataFrame:
-    parts = [pl.read_parquet(path) for name in ("documents", "dropped") for path in sorted((out / name).glob("*.parquet"))]
-    return pl.concat(parts, how="diagonal_relaxed").sort("doc")
-
-
-def test_a_run_with_clusters_confirmed(tmp_path: Path) -> None:
-    inputs = lines_of(drifting_lines(), tmp_path)
-    tables = []
-    for piece_bytes in (1500, 10**6):
-        stages = (Marked(min_jaccard=None, keep=()), Confirm(from_size=3, keep=(), partitions=3), Length(least=1))
-        recipe = Pipeline("engine", LineSource(piece_bytes), stages, Parquet(dropped_text="all"))
-        out = tmp_path / str(piece_bytes)
-        run(recipe, inputs, out)
-        tables.append(everything(out))
-    made = tables[0]
-    assert made.equals(tables[1]) and made.height == len(drifting_lines())
-    of_a_cluster = made.filter(pl.col("cluster_size") > 1)
-    assert of_a_cluster.group_by("cluster_id").agg(pl.len() == pl.col("cluster_size").first())["len"].all()
-    details = made["drop_detail"].drop_nulls()
-    assert details.str.contains("exact similarity").sum() > 60 and details.str.contains("estimated similarity").sum() == 4
-    sets = dict(zip(made["doc"].to_list(), plain_sets(made["text"].to_list()), strict=True))
-    twins = made.filter(pl.col("drop_detail").str.contains("exact")).select("doc", "cluster_id").rows()
-    assert min(plain_jaccard(sets[doc], sets[kept]) for doc, kept in twins) >= Fraction("0.7")
-    assert snapshot(tmp_path / "1500") != snapshot(tmp_path / "1000000")  # other cuts, the same verdicts
-
-
-def test_a_filter_between_loses_no_cluster(tmp_path: Path) -> None:
-    """The survivors, the longest, are dropped before the clusters are confirmed."""
-    texts = [f"{' '.join(words_of(seed, 60))} {'x' * i}" for seed in range(4) for i in range(1, 9)]
-
-    @dataclass(frozen=True)
-    class Short(Length):
-        def decide(self, stats: pl.DataFrame) -> pl.DataFrame:
-            return super().decide(stats.with_columns(-pl.col("stat_length")))
-
-    stages = (Marked(), Short(least=-426), Confirm(from_size=9))
-    recipe = Pipeline("engine", LineSource(10**6), stages, Parquet(dropped_text="all"))
-    run(recipe, lines_of(texts, tmp_path), tmp_path / "out")
-    made = everything(tmp_path / "out")
-    assert made.filter(pl.col("drop_reason").is_null())["text"].str.len_chars().to_list() == [426] * 4
-    assert made.filter(pl.col("drop_reason") == "near_duplicate")["drop_detail"].str.contains("which was dropped before").all()
