@@ -24,7 +24,6 @@ from curation.stage import GlobalStage, Step, Tally
 from curation.storage import Folder
 
 Made = tuple[PartRef, Tally]
-MIB = 1 << 20
 
 
 class Steps:

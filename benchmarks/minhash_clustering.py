@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import multiprocessing
 import os
 import platform
@@ -31,22 +30,25 @@ from typing import Any
 import numpy as np
 import polars as pl
 from beside_datatrove import HERE, ONE_CORE
-from engine_steps import MIB, Measured, Steps, measured
+from clustering_report import plot, report
+from engine_steps import Measured, Steps, measured
 
 from curation.dedup.bands import PEAK_BYTES, band_records
 from curation.dedup.components import GATHER_BYTES, MEMBER_BYTES
-from curation.dedup.labels import LABEL_BYTES
+from curation.dedup.labels import LABEL_BYTES, ROUND_BYTES
 from curation.dedup.minhash import Minhash
-from curation.sampling import hash_documents
 from curation.plan import PartRef
+from curation.sampling import hash_documents
+from curation.slices import read_slices
+from curation.storage import Folder
 
 BANDS = 14
 ALIKE = 0.9
 SHARD = 100_000
 MEMORY_GB = 0.5
 WARM = 3_000
-STEPS = ("match", "label", "gather", "cluster")
-CONSTANTS = {"match": PEAK_BYTES, "label": LABEL_BYTES, "gather": GATHER_BYTES, "cluster": MEMBER_BYTES}
+CONSTANTS = {"match": PEAK_BYTES, "label": LABEL_BYTES, "gather": GATHER_BYTES, "cluster": MEMBER_BYTES,
+             "edges": PEAK_BYTES, "large": ROUND_BYTES, "small": ROUND_BYTES}  # fmt: skip
 KINDS = {"": {}, "rounds": {"settle_memory_gb": 1e-6}, "worst": {}}
 """Kind of run -> fields of the stage."""
 
@@ -108,7 +110,11 @@ def make(n: int, stage: Minhash, folder: Path, worst: bool) -> tuple[PartRef, ..
 def warm_up(kind: str) -> None:
     stage = Minhash(bands=BANDS, documents=WARM, memory_gb=MEMORY_GB, max_cluster_share=None, **KINDS[kind])
     with tempfile.TemporaryDirectory() as folder:
-        run(stage, make(WARM, stage, Path(folder), kind == "worst"), lambda *what: measured(Path(folder), stage, [0], *what, int))
+        run(
+            stage,
+            make(WARM, stage, Path(folder), kind == "worst"),
+            lambda *what: measured(Path(folder), stage, [0], *what, int),
+        )
 
 
 def run(stage: Minhash, made: tuple[PartRef, ...], measure: Callable[..., Measured]) -> dict[str, Measured]:
@@ -144,20 +150,17 @@ def measure(n: int, kind: str) -> dict[str, Any]:
         found = run(stage, made, lambda *what: apart(measured, folder, stage, firsts, *what, partial(warm_up, kind)))
         verdict = apart(read_verdict, folder, [part for part, _ in found["cluster"].made])
         outcome = apart(judged, n, kind, *verdict)
-    steps = {name: figures(name, step) for name, step in found.items()}
+    steps = {name: figures(step) for name, step in found.items()}
     return {"n": n, "kind": kind, "partitions": stage.partitions, "sketches": sum(p.bytes for p in made), "steps": steps,
             "touched": sum(t.rows for _, t in found["gather"].made), **outcome}  # fmt: skip
 
 
-def figures(name: str, step: Measured) -> dict[str, float]:
+def figures(step: Measured) -> dict[str, float]:
     return {"cpu": step.cpu, "wall": step.wall, "base": step.base, "peak": step.peak, "most_rows": step.most_rows,
             "rows": sum(part.rows for part, _ in step.made), "bytes": sum(part.bytes for part, _ in step.made)}  # fmt: skip
 
 
 def read_verdict(folder: Path, parts: list[PartRef]) -> tuple[np.ndarray, np.ndarray]:
-    from curation.slices import read_slices
-    from curation.storage import Folder
-
     rows = pl.concat(frame for part in parts for frame in read_slices(Folder(str(folder)), part))
     return rows["doc"].to_numpy(), rows["kept"].to_numpy()
 
@@ -189,9 +192,7 @@ def main() -> None:
                 options.cache.write_text(json.dumps(known))
     rows = [known[f"{n} {kind}"] for n, kind in wanted if f"{n} {kind}" in known]
     if not options.show:
-        from clustering_report import plot, report
-
-        (HERE / "minhash_clustering.md").write_text(report(rows), encoding="utf-8")
+        (HERE / "minhash_clustering.md").write_text(report(rows, CONSTANTS), encoding="utf-8")
         (HERE / "minhash_clustering.svg").write_text(plot(rows), encoding="utf-8")
 
 

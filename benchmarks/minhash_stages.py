@@ -210,7 +210,9 @@ def table(peer: dict[str, dict[str, Any]], found: dict[tuple[str, str], list[dic
         "vary between machines; ratios are what counts. Mode datatrove gives datatrove's clusters, document for document, "
         "and keeps as many documents, at every size.",
         "",
-        "Versions: " + ", ".join(f"{n} {version(n)}" for n in ("datatrove", "spacy", "xxhash", "polars", "numba", "numpy")) + ".",
+        "Versions: "
+        + ", ".join(f"{n} {version(n)}" for n in ("datatrove", "spacy", "xxhash", "polars", "numba", "numpy"))
+        + ".",
         "",
         "| documents | words each | datatrove, CPU s | curation, mode datatrove | native default | times faster, mode datatrove "
         "| native default |",
@@ -233,7 +235,9 @@ def table(peer: dict[str, dict[str, Any]], found: dict[tuple[str, str], list[dic
             n = peer[size]["documents"]
             own = middle[kind, size]
             cells = " | ".join(f"{1e6 * own[name] / n:.1f}" for name in names)
-            lines.append(f"| {n:,}{' (whole)' * (size == 'whole')} | {title.split(', ')[1]} | {cells} | {1e6 * sum(own.values()) / n:.1f} |")
+            lines.append(
+                f"| {n:,}{' (whole)' * (size == 'whole')} | {title.split(', ')[1]} | {cells} | {1e6 * sum(own.values()) / n:.1f} |"
+            )
     names = list(peer["50000"]["seconds"])
     lines += ["", "| documents | datatrove | " + " | ".join(names) + " | all |", "|---" * (len(names) + 3) + "|"]
     for size, theirs_ in peer.items():

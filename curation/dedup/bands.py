@@ -27,7 +27,8 @@ HOTTEST = 5
 """Largest buckets of a partition that are told of."""
 
 PEAK_BYTES = 240
-"""Bytes a record takes at the peak of `stars`, frame included, with every document in a bucket (measured, with headroom)."""
+"""Bytes a record takes at the peak of a match, reading and writing included, with every document in a bucket (measured, with
+headroom)."""
 
 
 def record_types(carried: Sequence[str]) -> dict[str, pl.DataType]:

@@ -25,10 +25,10 @@ HEIR_STEPS = 64
 """Survivors a refused document is held against, beyond those its own edges lead to, before it becomes one itself."""
 
 GATHER_BYTES = 180
-"""Bytes a star takes at the peak of `gather` (measured, with headroom)."""
+"""Bytes a star takes at the peak of `gather`, reading and writing included (measured, with headroom)."""
 
-MEMBER_BYTES = 260
-"""Bytes a document takes at the peak of `members` and `clusters`, at three different edges (measured, with headroom)."""
+MEMBER_BYTES = 480
+"""Bytes a document takes at the peak of clustering, at three different edges or more (measured, with headroom)."""
 
 
 def gather(stars: Iterable[pl.DataFrame], labels: Iterable[pl.DataFrame], names: Sequence[str]) -> pl.DataFrame:

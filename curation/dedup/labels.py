@@ -22,6 +22,9 @@ from curation.text.compiled import kernel, leaf
 LABEL_BYTES = 90
 """Bytes a document takes at the peak of `Components`, its labels included (measured, with headroom)."""
 
+ROUND_BYTES = 200
+"""Bytes an edge takes at the peak of a round (measured, with headroom)."""
+
 EDGES = {"doc": pl.UInt64(), "to": pl.UInt64()}
 LABELS = {"doc": pl.UInt64(), "root": pl.UInt64(), "partition": pl.UInt32()}
 
