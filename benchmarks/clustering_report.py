@@ -37,8 +37,8 @@ def report(rows: list[dict[str, Any]], constants: dict[str, int]) -> str:
             f"| {sum(s['bytes'] for s in steps.values()) / MIB:.0f} |"
         )
     lines += ["", "## Each step", "",
-              "What a step adds to the memory resident before it (an interpreter with its libraries and compiled code, 250 to 290 "
-              "MiB), against the rows of its largest unit (of label: documents with a like one), and the constant by which "
+              "What a step adds to the memory resident before it (an interpreter with its libraries and compiled code, 250 to "
+              "290 MiB), against the rows of its largest unit (of label: documents with a like one), and the constant by which "
               "the stage plans and refuses. Small units are all fixed buffers.", "",
               "| documents | step | CPU s | rows written | MiB written | peak, MiB | rows of the largest unit | bytes a row "
               "| constant |", "|---" * 9 + "|"]  # fmt: skip
@@ -48,11 +48,12 @@ def report(rows: list[dict[str, Any]], constants: dict[str, int]) -> str:
             constant = constants.get(name.rstrip("0123456789"), "")
             named = f"{row['n']:,} {row['kind']}".strip()
             lines.append(
-                f"| {named} | {name} | {step['cpu']:.2f} | {step['rows']:,} | {step['bytes'] / MIB:.1f} | {step['peak'] / MIB:.0f} "
-                f"| {most:,} | {(step['peak'] - step['base']) / most:.0f} | {constant} |"
+                f"| {named} | {name} | {step['cpu']:.2f} | {step['rows']:,} | {step['bytes'] / MIB:.1f} "
+                f"| {step['peak'] / MIB:.0f} | {most:,} | {(step['peak'] - step['base']) / most:.0f} | {constant} |"
             )
     lines += ["", "## In one place and in rounds", "",
-              "| documents | label, CPU s | rounds, CPU s | label, MiB written | rounds, MiB written |", "|---" * 5 + "|"]  # fmt: skip
+              "| documents | label, CPU s | rounds, CPU s | label, MiB written | rounds, MiB written |",
+              "|---" * 5 + "|"]  # fmt: skip
     for row in (row for row in rows if row["kind"] == "rounds"):
         one = next(r["steps"]["label"] for r in plain if r["n"] == row["n"])
         many = [step for name, step in row["steps"].items() if name not in STEPS]
@@ -61,10 +62,9 @@ def report(rows: list[dict[str, Any]], constants: dict[str, int]) -> str:
             f"| {sum(s['bytes'] for s in many) / MIB:.1f} |"
         )
     lines += ["", "## What was dropped", "",
-              "| documents | planted duplicates | dropped | of them with a survivor of another cluster |", "|---" * 4 + "|"]  # fmt: skip
-    lines += [
-        f"| {r['n']:,} {r['kind']} | {r['planted']:,} | {r['gone']:,} | {r['false']:,} |".replace(" |", " |") for r in rows
-    ]
+              "| documents | planted duplicates | dropped | of them with a survivor of another cluster |",
+              "|---" * 4 + "|"]  # fmt: skip
+    lines += [f"| {r['n']:,} {r['kind']} | {r['planted']:,} | {r['gone']:,} | {r['false']:,} |" for r in rows]
     return "\n".join(lines) + "\n"
 
 

@@ -206,16 +206,16 @@ def table(peer: dict[str, dict[str, Any]], found: dict[tuple[str, str], list[dic
         "# MinHash deduplication against datatrove, from text to kept documents",
         "",
         "Made by `python benchmarks/minhash_stages.py DATA CACHE --write`; its docstring says what is measured and how. "
-        f"{platform.machine()}, Python {platform.python_version()}, one core; ours the median of {rounds} rounds. Absolute times "
-        "vary between machines; ratios are what counts. Mode datatrove gives datatrove's clusters, document for document, "
+        f"{platform.machine()}, Python {platform.python_version()}, one core; ours the median of {rounds} rounds. Absolute "
+        "times vary between machines; ratios count. Mode datatrove gives datatrove's clusters, document for document, "
         "and keeps as many documents, at every size.",
         "",
         "Versions: "
         + ", ".join(f"{n} {version(n)}" for n in ("datatrove", "spacy", "xxhash", "polars", "numba", "numpy"))
         + ".",
         "",
-        "| documents | words each | datatrove, CPU s | curation, mode datatrove | native default | times faster, mode datatrove "
-        "| native default |",
+        "| documents | words each | datatrove, CPU s | curation, mode datatrove | native default | times faster, mode "
+        "datatrove | native default |",
         "|---|---|---|---|---|---|---|",
     ]
     middle = {key: _median(runs) for key, runs in found.items()}
@@ -228,23 +228,23 @@ def table(peer: dict[str, dict[str, Any]], found: dict[tuple[str, str], list[dic
             f"| **{seconds / own[0]:.1f}** | **{seconds / own[1]:.1f}** |"
         )
     lines += ["", "## Where the time goes", "", "CPU µs a document.", ""]
-    names = [name for name in middle["exact", "50000"]]
+    names = list(middle["exact", "50000"])
     lines += ["| documents | curation | " + " | ".join(names) + " | all |", "|---" * (len(names) + 3) + "|"]
     for title, kind in OURS.items():
         for size in SIZES:
             n = peer[size]["documents"]
             own = middle[kind, size]
             cells = " | ".join(f"{1e6 * own[name] / n:.1f}" for name in names)
-            lines.append(
-                f"| {n:,}{' (whole)' * (size == 'whole')} | {title.split(', ')[1]} | {cells} | {1e6 * sum(own.values()) / n:.1f} |"
-            )
+            named = f"{n:,}{' (whole)' * (size == 'whole')}"
+            lines.append(f"| {named} | {title.split(', ')[1]} | {cells} | {1e6 * sum(own.values()) / n:.1f} |")
     names = list(peer["50000"]["seconds"])
     lines += ["", "| documents | datatrove | " + " | ".join(names) + " | all |", "|---" * (len(names) + 3) + "|"]
     for size, theirs_ in peer.items():
         own, n = theirs_["seconds"], theirs_["documents"]
         cells = " | ".join(f"{1e6 * own[name] / n:.1f}" for name in names)
         lines.append(f"| {n:,}{' (whole)' * (size == 'whole')} | shipped | {cells} | {1e6 * sum(own.values()) / n:.1f} |")
-    lines += ["", "## What was found", "", "| documents | clusters of 2 or more | kept: datatrove | mode datatrove | native default |",
+    lines += ["", "## What was found", "",
+              "| documents | clusters of 2 or more | kept: datatrove | mode datatrove | native default |",
               "|---|---|---|---|---|"]  # fmt: skip
     for size, theirs_ in peer.items():
         kept = [found[kind, size][0]["kept"] for kind in OURS.values()]

@@ -141,7 +141,8 @@ def plan(
     read_ms: Annotated[float, typer.Option(help="Milliseconds a ranged read takes; 20 to 50 on object stores.")] = 1.0,
 ) -> None:
     """Estimate what a run will need, without reading data: bytes, memory, units, hours of each step; and what does not fit."""
-    from curation.inspect.estimate import Scale, estimate, report, scale_of_inputs
+    from curation.inspect.estimate import Scale, estimate, scale_of_inputs
+    from curation.inspect.estimate_report import report
     from curation.recipe import load_recipe, with_settings
     from curation.runners.drive import plan_only
 

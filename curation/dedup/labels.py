@@ -149,8 +149,9 @@ class Components:
         """`doc` and `root` of every document that is not itself the least of its component, and its slice."""
         docs, roots = np.empty(self._used, dtype=np.uint64), np.empty(self._used, dtype=np.uint64)
         n = roots_of(self._keys, self._parent, docs, roots)
-        made = pl.DataFrame({"doc": docs[:n], "root": roots[:n]}).with_columns(spread(docs[:n], slices))
-        return made.sort("doc").match_to_schema(LABELS)
+        order = np.argsort(docs[:n])
+        docs, roots = docs[order], roots[order]
+        return pl.DataFrame({"doc": docs, "root": roots}).with_columns(spread(docs, slices)).match_to_schema(LABELS)
 
 
 def both_ways(edges: pl.DataFrame, slices: int) -> pl.DataFrame:

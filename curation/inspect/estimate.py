@@ -31,11 +31,11 @@ RATES: dict[str, tuple[float, str]] = {
     "stage": (0.15e-3, "CPU s a page of any other stage: first_light.md, filters/fineweb"),
     "sign native": (18.5e-9, "CPU s a byte of text: minhash_signatures.md, second pass"),
     "sign datatrove": (28.2e-9, "CPU s a byte of text: minhash_signatures.md, second pass"),
-    "match": (0.36e-6, "CPU s a band record: minhash_clustering.md, 10**7 documents"),
-    "label": (0.25e-6, "CPU s a star: minhash_clustering.md"),
+    "match": (0.38e-6, "CPU s a band record: minhash_clustering.md, 10**7 documents"),
+    "label": (0.27e-6, "CPU s a star: minhash_clustering.md"),
     "round": (0.7e-6, "CPU s an edge and step of a round: minhash_clustering.md, rounds"),
-    "gather": (0.3e-6, "CPU s a star: minhash_clustering.md"),
-    "cluster": (1.0e-6, "CPU s a document that has a like one: minhash_clustering.md"),
+    "gather": (0.38e-6, "CPU s a star: minhash_clustering.md"),
+    "cluster": (1.8e-6, "CPU s a document that has a like one: minhash_clustering.md"),
     "apply": (0.6e-6, "CPU s a document: minhash_stages.md"),
     "key": (1.5e-6, "CPU s a document: sketch and match of dedup/exact and dedup/url_key, 3 * 10**5 rows"),
     "line": (0.7e-6, "CPU s a line: sketch, match and settle of dedup/lines, 6 * 10**5 lines"),
@@ -56,7 +56,7 @@ SHAPES: dict[str, tuple[float, str]] = {
     "key_memory": (350, "bytes of memory a row of dedup/exact and dedup/url_key"),
     "line_memory": (60, "bytes of memory a line of dedup/lines"),
     "reference": (230, "bytes of a part as a unit's list of what it reads carries it"),
-    "record": (3000, "bytes of a commit record in the driver"),
+    "record": (5000, "bytes of a commit record in the memory of the driver, not measured"),
 }
 """What the estimate assumes about sizes."""
 
@@ -113,11 +113,12 @@ class Phase:
 
 @dataclass(frozen=True)
 class Estimate:
-    """The phases of a run, and what does not fit."""
+    """The phases of a run, how components are labelled, and what does not fit."""
 
     scale: Scale
     shards: int
     phases: tuple[Phase, ...]
+    notes: tuple[str, ...]
     problems: tuple[str, ...]
 
     def phase(self, name: str) -> Phase:
@@ -143,7 +144,8 @@ def estimate(pipeline: Pipeline, scale: Scale, shards: int | None = None) -> Est
     records = sum(phase.units for phase in phases) * _shape("record")
     if records > LARGE_DRIVER:
         problems.append(f"the driver keeps commit records of about {records / 2**30:.0f} GiB: fewer, larger shards")
-    return Estimate(scale, shards, tuple(phases), tuple(problems))
+    notes = tuple(_labels_note(stage, scale) for stage in pipeline.stages if isinstance(stage, Minhash))
+    return Estimate(scale, shards, tuple(phases), notes, tuple(problems))
 
 
 def _rate(name: str) -> float:
@@ -168,10 +170,12 @@ def _rows_phase(kind: str, labels: str, stages: tuple[Stage, ...], scale: Scale,
     reading = kind == "read"
     each = sum(_stage_cost(stage, reading and number == 0) for number, stage in enumerate(stages))
     text = scale.documents * scale.text_bytes
-    memory = max(stage.resources.memory_gb for stage in stages) * 2**30
+    memory = max(1.0 if isinstance(stage, GlobalStage) else stage.resources.memory_gb for stage in stages) * 2**30
     rewrites = reading or any("text" in stage.rewrites for stage in stages)
     stored = text * _shape("text_part") if rewrites else scale.documents * 8 * sum(len(stage.adds) for stage in stages)
-    source = text / TEXT_SHARE if reading else text * _shape("text_part")
+    seen = any("text" in stage.reads for stage in stages)
+    side = scale.documents * 8 * sum(len(stage.reads) + 1 for stage in stages)
+    source = text / TEXT_SHARE if reading else side + seen * text * _shape("text_part")
     return Phase(labels, shards, scale.documents * each, source, stored, memory=memory)
 
 
@@ -265,6 +269,13 @@ def _labelling(stage: Minhash, touched: float, stars: float, match: float, match
     return [first, others], later, cuts * cuts
 
 
+def _labels_note(stage: Minhash, scale: Scale) -> str:
+    touched = scale.documents * scale.touched
+    how = "in rounds" if goes_in_rounds(stage, touched) else "in one place"
+    need = touched * LABEL_BYTES / 2**30
+    return f"{stage.label}: components {how}: one place would take {need:.1f} GiB, settle_memory_gb={stage.settle_memory_gb:g}"
+
+
 def goes_in_rounds(stage: Minhash, touched: float) -> bool:
     """Whether labels take more than one place has."""
     return touched * LABEL_BYTES > stage.settle_memory_gb * 2**30
@@ -286,9 +297,7 @@ def _minhash_problems(stage: Minhash, scale: Scale, shards: int, phases: list[Ph
     if stage.memory_gb > scale.memory_gb:
         yield f"memory_gb={stage.memory_gb:g} in the recipe is more than a worker's {scale.memory_gb:g}"
     touched = scale.documents * scale.touched
-    if goes_in_rounds(stage, touched):
-        yield f"components go in rounds; in one place with settle_memory_gb={math.ceil(touched * LABEL_BYTES / 2**30)}"
-    elif touched * LABEL_BYTES > scale.memory_gb * 2**30:
+    if not goes_in_rounds(stage, touched) and touched * LABEL_BYTES > scale.memory_gb * 2**30:
         yield f"the one unit of label takes {touched * LABEL_BYTES / 2**30:.1f} GiB: a larger worker for it"
     yield from _slice_problems(shards, phases)
 
@@ -338,62 +347,7 @@ def _keyed(stage: Exact | UrlKey | Lines, scale: Scale, shards: int) -> tuple[li
     return named, [f"{stage.label}: {problem}" for problem in problems]
 
 
-# -- the report
-
-
 def scale_of_inputs(plan: Plan, scale: Scale) -> Scale:
     """The scale of known inputs: documents from their size."""
     size = sum(one.size for one in plan.inputs)
     return replace(scale, documents=max(1.0, size * TEXT_SHARE / scale.text_bytes))
-
-
-def report(found: Estimate) -> str:
-    """An estimate as lines of text."""
-    scale = found.scale
-    lines = [
-        f"{scale.documents:.3g} documents of {scale.text_bytes:g} bytes of text, {found.shards} shards, {scale.cores} cores",
-        f"{'phase':34}{'units':>9}{'read':>10}{'written':>10}{'slices':>10}{'a unit':>10}{'CPU h':>10}{'wall':>10}",
-    ]
-    for phase in found.phases:
-        name = phase.name if len(phase.name) <= 33 else phase.name[:32] + "…"
-        slices = f"{phase.slices:.1e}" if phase.slices else ""
-        lines.append(
-            f"{name:34}{phase.units:>9}{_size(phase.read):>10}{_size(phase.written):>10}{slices:>10}"
-            f"{_gib(phase.memory):>10}{phase.cpu / 3600:>10.1f}{_time(phase.wall(scale)):>10}"
-        )
-    total = sum(phase.cpu for phase in found.phases) / 3600
-    wall = sum(phase.wall(scale) for phase in found.phases)
-    written = sum(phase.written for phase in found.phases)
-    files = sum(2 * phase.units for phase in found.phases)
-    lines.append(f"in all: {_size(written)} written, {files} files and records, {total:.0f} CPU hours, {_time(wall)}")
-    lines += ["does not fit:", *(f"  {problem}" for problem in found.problems)] if found.problems else ["everything fits"]
-    return "\n".join([*lines, *assumptions(scale)])
-
-
-def assumptions(scale: Scale) -> list[str]:
-    """What the figures rest on, with where it comes from."""
-    lines = [
-        "assumed:",
-        f"  {scale.touched:g} of the documents have a like one (--touched); every document reaches every stage",
-        f"  {scale.mb_s:g} MB/s a core to and from storage (--mb-s), {scale.read_ms:g} ms a ranged read (--read-ms)",
-        f"  {TEXT_SHARE:g} bytes of text a byte of archive; archives of 1 GB; every wave waits for its last unit",
-    ]
-    lines += [f"  {name}: {value:g} {source}" for name, (value, source) in (SHAPES | RATES).items()]
-    return lines
-
-
-def _size(size: float) -> str:
-    for unit, factor in (("PB", 1e15), ("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
-        if size >= factor:
-            return f"{size / factor:.1f} {unit}"
-    return f"{size / 1e3:.0f} kB" if size else ""
-
-
-def _gib(size: float) -> str:
-    return f"{size / 2**30:.2f} GiB" if size else ""
-
-
-def _time(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
