@@ -6,7 +6,7 @@ It is a sum over commit records, so it costs no reading of data and says the sam
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from curation.errors import RunStopped, StorageError, explain_mismatch
 from curation.inputs import Inputs
@@ -32,7 +32,7 @@ def take_census(
         "recipe": pipeline.name,
         "fingerprint": pipeline.fingerprint(),
         "input": _input_account(inputs, reading),
-        "stages": _stage_account(pipeline, records.values()),
+        "stages": _stage_account(pipeline, records),
         "output": {
             "documents": sum(r["rows_alive"] for r in sinks),
             "rows": sum(r["part"]["rows"] for r in sinks),
@@ -75,7 +75,9 @@ def _input_account(inputs: Inputs, reading: Sequence[Mapping]) -> dict:
     }
 
 
-def _stage_account(pipeline: Pipeline, records: Iterable[Mapping]) -> list[dict]:
+def _stage_account(pipeline: Pipeline, records: Mapping[str, Mapping]) -> list[dict]:
+    """What each stage did. What was done for the heads is done again where the archive is read for good, so that of those
+    only the seconds count."""
     stages: dict[str, dict] = {
         s.label: {
             "label": s.label,
@@ -89,14 +91,16 @@ def _stage_account(pipeline: Pipeline, records: Iterable[Mapping]) -> list[dict]
         }
         for s in (pipeline.source, *pipeline.stages)
     }
-    for record in records:
+    for name, record in records.items():
         for count in record.get("counts", ()):
             entry = stages[count["label"]]
+            entry["seconds"] = round(entry["seconds"] + count["seconds"], 3)
+            if "-heads-" in name:
+                continue
             entry["in"] += count["rows_in"]
             entry["out"] += count["rows_out"]
             entry["reused"] += count["reused"]
             entry["retried"] += count["retried"]
-            entry["seconds"] = round(entry["seconds"] + count["seconds"], 3)
             for reason, (documents, size) in count["reasons"].items():
                 sums = entry["dropped"].setdefault(reason, {"documents": 0, "text_bytes": 0})
                 sums["documents"] += documents

@@ -75,6 +75,11 @@ def run(
     slice_: Annotated[
         Optional[str], typer.Option("--slice", help="Do share i of n of the units: 3/40. Share a folder.")
     ] = None,
+    runner: Annotated[str, typer.Option(help="local (processes of this machine) or ray (the extra `ray`).")] = "local",
+    address: Annotated[
+        Optional[str],
+        typer.Option(help="For ray: a cluster; default RAY_ADDRESS, one running here, or its own."),
+    ] = None,
     wait_minutes: Annotated[float, typer.Option(help="How long a slice waits for its neighbours' units.")] = 60.0,
     allow_code: AllowCode = False,
     log_level: LogLevel = "info",
@@ -84,8 +89,8 @@ def run(
     from curation.plan import Options
     from curation.progress import make_progress
     from curation.recipe import load_recipe, with_settings
+    from curation.runners.choose import executor_maker
     from curation.runners.drive import Slice, run_pipeline, wait_for_slices
-    from curation.runners.local import LocalExecutor
 
     set_log(log_level)
     pipeline = with_settings(load_recipe(recipe, allow_code=allow_code), set_ or [])
@@ -93,7 +98,7 @@ def run(
 
     def once():
         return run_pipeline(
-            pipeline, input_, out, lambda p, f, o: LocalExecutor(p, f, o, workers=workers), root=root,
+            pipeline, input_, out, executor_maker(runner, workers, address), root=root,
             options=Options(limit=limit, sample=sample), slice_=part, progress=make_progress(),
         )  # fmt: skip
 

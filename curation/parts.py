@@ -21,6 +21,9 @@ from curation.storage import Folder
 
 PARTS = "work/parts"
 
+Docs = tuple[int, int] | None
+"""First and last document of a shard; None where it has none."""
+
 
 def to_table(frame: pl.DataFrame, types: Mapping[str, pa.DataType]) -> pa.Table:
     """A frame as an Arrow table with exactly the given columns and types, one chunk a column."""
@@ -57,7 +60,7 @@ class PartWriter:
         self.types = dict(types)
         self.rows = 0
         self.groups = 0
-        self.docs: tuple[int, int] | None = None
+        self.docs: Docs = None
         schema = pa.schema(list(self.types.items()))
         # Parts are read back once or twice, soon: light compression.
         self._writer = pq.ParquetWriter(destination, schema, compression="zstd", compression_level=1, write_page_checksum=True)
@@ -106,6 +109,12 @@ class ShardReader:
 
     def close(self) -> None:
         self._stack.close()
+
+    def bounds(self) -> Docs:
+        """First and last document."""
+        if not self.groups:
+            return None
+        return int(self.frame(0, [])["doc"][0]), int(self.frame(self.groups - 1, [])["doc"][-1])
 
     def frames(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         """One frame per row group: `doc`, the asked columns, and the drop columns of all parts together."""

@@ -1,18 +1,18 @@
 """Pipeline = source + stages + sink: a value that does nothing when it is made, except to check that it fits together.
 
 The check walks the columns: what a stage reads must exist by then, nothing is added twice, raw pages are read only
-before the first cut, and numbers measured on a text are not used after that text was rewritten.
+before the text is extracted, and numbers measured on a text are not used after that text was rewritten.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 
-from curation.document import COLUMNS, DROP_COLUMNS, VOLATILE, allowed_type
+from curation.document import COLUMNS, DROP_COLUMNS, HEAVY, VOLATILE, allowed_type
 from curation.errors import RecipeError, explain_mismatch
 from curation.fingerprint import digest, stage_fingerprint
 from curation.stage import GlobalStage, Sink, Source, Stage
@@ -86,8 +86,11 @@ class Pipeline:
 class Segment:
     """Stages that one unit runs over one shard without a file between them.
 
-    kind `read`: source up to the extractor, writes the text part. kind `rows`: writes a side part. kind `global`: the
-    three steps of `verdict_of`, whose verdict the next segment applies as its first stage.
+    kind `read`: source up to the extractor, writes the text part. kind `rows`: writes a side part. kind `global`: sketches,
+    matches and settles; the next segment applies the verdict as its first stage. kind `heads`, before a global stage that
+    stands before the extractor: the source and the stages up to it (a second one: the verdict of the first, and the stages
+    after that), writes what is known without the text; all of it is done again by `read`, which applies the verdicts in
+    their places.
     """
 
     index: int
@@ -100,11 +103,19 @@ class Segment:
 
 
 def cut_segments(pipeline: Pipeline) -> Iterator[Segment]:
-    """Cut after the stage that makes the text, around every global stage and every stage with models, after every
-    stage that rewrites the text."""
+    """Cut after the stage that makes the text, around every global stage and, from there on, every stage with models, after
+    every stage that rewrites the text."""
     index = 0
     stages = list(pipeline.stages)
     reading = next((i + 1 for i, s in enumerate(stages) if "text" in s.adds), 0)
+    begun: list[Stage] = [pipeline.source]
+    for stage in stages[:reading]:
+        if isinstance(stage, GlobalStage):
+            yield Segment(index, "heads", tuple(begun))
+            yield Segment(index + 1, "global", (stage,))
+            index += 2
+            begun = []
+        begun.append(stage)
     yield Segment(index, "read", (pipeline.source, *stages[:reading]))
     pending: list[Stage] = []
 
@@ -154,11 +165,6 @@ def check_columns(pipeline: Pipeline) -> None:
                     hint="put the stage that adds them before it",
                 )
             )
-        if isinstance(stage, GlobalStage) and not has_text:
-            raise RecipeError(
-                f"stage {stage.label!r} ({stage.name}) sees all documents at once, but stands before the text is extracted\n"
-                "  try:    put it behind the extractor: what comes before runs while archives are read, page by page"
-            )
         late = sorted(reads & VOLATILE) if has_text else []
         if late:
             raise RecipeError(
@@ -180,6 +186,13 @@ def check_columns(pipeline: Pipeline) -> None:
             known.update(dict.fromkeys(ENGINE_COLUMNS, "engine"))
     if "text" not in known:
         raise RecipeError(f"recipe {pipeline.name!r}: no stage adds `text`\n  try:    add an extractor")
+    _check_repeats(pipeline)
+    if "text" not in pipeline.source.adds:
+        _check_heads(pipeline.stages[: next(i + 1 for i, s in enumerate(pipeline.stages) if "text" in s.adds)])
+
+
+def _check_repeats(pipeline: Pipeline) -> None:
+    """Raise RecipeError unless the sink repeats documents by whole numbers, or not at all."""
     repeat_by = pipeline.sink.repeat_by
     if repeat_by and not pa.types.is_integer(pipeline.column_types().get(repeat_by, pa.null())):
         raise RecipeError(
@@ -190,6 +203,30 @@ def check_columns(pipeline: Pipeline) -> None:
                 hint="dedup/rehydration adds stat_rehydration_repeats",
             )
         )
+
+
+def _check_heads(reading: Sequence[Stage]) -> None:
+    """Raise RecipeError unless each global stage up to the extractor does with what is known without the page, and so does
+    every stage between two of them."""
+    early = [i for i, stage in enumerate(reading) if isinstance(stage, GlobalStage)]
+    for place in early:
+        stage = reading[place]
+        assert isinstance(stage, GlobalStage)
+        heavy = sorted(HEAVY & {*stage.reads, *stage.sketch_reads, *stage.rewrites, *stage.adds})
+        if heavy or stage.needs_text:
+            raise RecipeError(
+                f"stage {stage.label!r} ({stage.name}) stands before the text is extracted, but needs "
+                f"{', '.join(heavy) or 'text'}\n"
+                "  try:    put it behind the extractor: before it, a stage that sees all documents is given only what is "
+                "known without the page"
+            )
+    for stage in reading[early[0] + 1 : early[-1]] if early else ():
+        pages = sorted(VOLATILE & {*stage.reads, *stage.rewrites})
+        if pages:
+            raise RecipeError(
+                f"stage {stage.label!r} ({stage.name}) reads {', '.join(pages)} between two stages that see all documents\n"
+                f"  try:    put it before {reading[early[0]].label!r} or behind {reading[early[-1]].label!r}"
+            )
 
 
 def _add(pipeline: Pipeline, stage: Stage, known: dict[str, str]) -> None:

@@ -49,11 +49,20 @@ class PartRef:
 
 
 @dataclass(frozen=True)
-class Unit:
-    """One piece of work. `kind`: read, rows, sketch, match, step or sink. `number`: shard, partition or output shard.
+class VerdictRef:
+    """Where the verdict of a range of shards lies: slice `number` of each of the tables."""
 
-    `shards`: the parts of each shard it reads, text part first. `verdict`: the tables of the verdict a rows unit applies, of
-    each the slice `verdict_slice`. `taken`: the tables a match or step reads, one tuple for each of its step's takes.
+    tables: tuple[PartRef, ...]
+    number: int
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One piece of work. `kind`: heads, read, rows, sketch, match, step or sink. `number`: shard, partition or output shard.
+
+    `pieces`: what it reads of the inputs. `shards`: the parts of each shard it reads, text part first; a read unit's are its
+    heads. `verdicts`: label of a global stage -> where the verdict lies that the unit applies. `taken`: the tables a match
+    or step reads, one tuple for each of its step's takes.
     `step`: what a step unit does, and `bounds`, the first document of each range of shards, by which a verdict is cut.
     `reuse_keys`: label -> key under which its columns may be taken over from an earlier commit; `limit`: documents it may
     still read.
@@ -68,8 +77,7 @@ class Unit:
     taken: tuple[tuple[PartRef, ...], ...] = ()
     step: Step | None = None
     bounds: tuple[int, ...] = ()
-    verdict: tuple[PartRef, ...] | None = None
-    verdict_slice: int = 0
+    verdicts: Mapping[str, VerdictRef] = field(default_factory=dict)
     reuse_keys: Mapping[str, str] = field(default_factory=dict)
     limit: int | None = None
     sample: float | None = None
@@ -97,8 +105,8 @@ class Wave:
     """True under --limit: each unit is told how many documents the ones before it left."""
 
 
-Verdict = Sequence[tuple[tuple[PartRef, ...], int]]
-"""For each range of shards the tables of a verdict, and the slice of each that holds the range."""
+Verdict = Sequence[VerdictRef]
+"""A verdict, for each range of shards."""
 
 COLLECT = "collect"
 """The engine's own step: a slice of many tables of a verdict, as one table."""
@@ -119,7 +127,9 @@ class Plan:
         self.parts: list[list[PartRef]] = [[] for _ in self.shards]
         self.final: dict[str, Mapping] = {}
         self.reports: dict[str, Mapping] = {}
-        self._reading = digest([stage_fingerprint(s) for s in self.segments[0].stages])
+        self._verdicts: dict[str, Verdict] = {}
+        reading = [segment for segment in self.segments if segment.kind in ("heads", "read")]
+        self._reading = {segment.index: digest([stage_fingerprint(s) for s in segment.stages]) for segment in reading}
 
     def fingerprint(self) -> str:
         """Digest of the whole run: recipe, inputs and options."""
@@ -132,24 +142,28 @@ class Plan:
 
     def waves(self) -> Iterator[Wave]:
         """Yield each wave once the one before it was committed."""
-        yield from self._read_waves()
-        verdict: Verdict | None = None
+        yield from self._first_waves(self.segments[0])
         for segment in self.segments[1:]:
             if segment.kind == "global":
-                verdict = yield from self._global_waves(segment)
+                self._verdicts[segment.labels] = yield from self._global_waves(segment)
+                continue
+            if segment.kind == "read":
+                units = [self._read_unit(segment, shard) for shard in range(len(self.shards))]
+                yield Wave(segment.labels, units, sequential=self.options.limit is not None)
+                self.parts = [[] for _ in self.shards]  # the text parts take the place of the heads
             else:
-                units = [self._rows_unit(segment, shard, verdict) for shard in range(len(self.shards))]
+                units = [self._rows_unit(segment, shard) for shard in range(len(self.shards))]
                 yield Wave(segment.labels, units)
-                self._append_parts(units)
-                verdict = None
+            self._append_parts(units)
         yield Wave(self.pipeline.sink.label, self._sink_units())
 
     # -- reading
 
-    def _read_waves(self) -> Iterator[Wave]:
-        units = [self._read_unit(number, pieces) for number, pieces in enumerate(self.shards)]
-        title = self.segments[0].labels
-        yield Wave(title, units, sequential=self.options.limit is not None)
+    def _first_waves(self, segment: Segment) -> Iterator[Wave]:
+        """The inputs are read for the first time, by a segment `heads` or `read`."""
+        limited = self.options.limit is not None
+        units = [self._read_unit(segment, shard) for shard in range(len(self.shards))]
+        yield Wave(segment.labels, units, sequential=limited)
         # A cut inside a file is a guess until its neighbour has arrived there: where two do not meet, the later one is
         # redone from where the earlier one stopped. The first piece is certain, so each round settles one more.
         for _ in range(sum(len(pieces) for pieces in self.shards) + 1):
@@ -158,21 +172,37 @@ class Plan:
                 break
             for number, pieces in wrong.items():
                 self.shards[number] = pieces
-                units[number] = self._read_unit(number, pieces)
-            yield Wave(f"{title} (cuts redone)", [units[n] for n in wrong])
+            # Under a limit, those behind a redone shard change with it.
+            redone = range(min(wrong), len(units)) if limited else sorted(wrong)
+            for number in redone:
+                units[number] = self._read_unit(segment, number)
+            again = units if limited else [units[number] for number in redone]
+            yield Wave(f"{segment.labels} (cuts redone)", again, sequential=limited)
         else:
             raise RunStopped("the pieces of an input never met: its reader reports other offsets on every read")
         self._append_parts(units)
 
-    def _read_unit(self, number: int, pieces: tuple[Piece, ...]) -> Unit:
-        limit = self.options.limit
+    def _read_unit(self, segment: Segment, number: int) -> Unit:
+        limit, pieces = self.options.limit, self.shards[number]
         # Under a limit, what a shard yields depends on how many documents the shards before it held.
         given = [p for shard in self.shards[:number] for p in shard] if limit is not None else []
         identity = [
             [p.input.number, p.input.path, p.input.size, p.input.identity, p.start, p.end, p.exact] for p in (*given, *pieces)
         ]
-        fingerprint = short(["read", self._reading, identity, limit, self.options.sample])
-        return Unit("read", 0, number, fingerprint, pieces=pieces, limit=limit, sample=self.options.sample)
+        verdicts = self._verdicts_of(segment, number)
+        # By the bytes of this very range: what another input changes elsewhere must not have this one extracted again.
+        applied = [[p.sha256 for p in verdict.tables] for verdict in verdicts.values()]
+        reading = self._reading[segment.index]
+        fingerprint = short([segment.kind, reading, identity, limit, self.options.sample, *applied])
+        return Unit(
+            segment.kind, segment.index, number, fingerprint, pieces=pieces, shards=(tuple(self.parts[number]),),
+            verdicts=verdicts, limit=limit, sample=self.options.sample,
+        )  # fmt: skip
+
+    def _verdicts_of(self, segment: Segment, shard: int) -> dict[str, VerdictRef]:
+        """Where the verdicts lie that a segment applies to a shard, by label."""
+        given = [s.label for s in segment.stages if s.label in self._verdicts]
+        return {label: self._verdicts[label][shard // self._range_shards()] for label in given}
 
     def _unmet(self) -> dict[int, tuple[Piece, ...]]:
         """Shard -> its pieces, with the first piece of each input that does not begin where its neighbour stopped made
@@ -181,7 +211,7 @@ class Plan:
         stopped: dict[int, int] = {}
         unsettled: set[int] = set()
         for number, pieces in enumerate(self.shards):
-            reports = self.final[f"s00-read-{number:05d}"]["pieces"]
+            reports = self._first_record(number)["pieces"]
             if self.options.limit is not None and len(reports) < len(pieces):
                 break  # the limit was reached here; nothing after it was read
             for i, (piece, report) in enumerate(zip(pieces, reports, strict=True)):
@@ -196,24 +226,27 @@ class Plan:
                 stopped[piece.input.number] = report["stop"]
         return wrong
 
+    def _first_record(self, shard: int) -> Mapping:
+        return self.final[f"s00-{self.segments[0].kind}-{shard:05d}"]
+
     # -- rows
 
     def _append_parts(self, units: Sequence[Unit]) -> None:
         for unit in units:
             self.parts[unit.number].append(part_of(self.final[unit.name]))
 
-    def _rows_unit(self, segment: Segment, shard: int, verdict: Verdict | None) -> Unit:
+    def _rows_unit(self, segment: Segment, shard: int) -> Unit:
         parts = tuple(self.parts[shard])
         stages = [[s.label, stage_fingerprint(s)] for s in segment.stages]
-        tables, slice_ = verdict[shard // self._range_shards()] if verdict else (None, 0)
-        above = [p.fingerprint for p in (*parts, *(tables or ()))]
-        keys = self._reuse_keys(segment, parts, tables)
+        verdicts = self._verdicts_of(segment, shard)
+        above = [p.fingerprint for p in (*parts, *(p for verdict in verdicts.values() for p in verdict.tables))]
+        keys = self._reuse_keys(segment, parts, verdicts)
         return Unit(
-            "rows", segment.index, shard, short(["rows", stages, above]), shards=(parts,), verdict=tables,
-            verdict_slice=slice_, reuse_keys=keys,
+            segment.kind, segment.index, shard, short(["rows", stages, above]), shards=(parts,), verdicts=verdicts,
+            reuse_keys=keys,
         )  # fmt: skip
 
-    def _reuse_keys(self, segment: Segment, parts: Sequence[PartRef], verdict: tuple[PartRef, ...] | None) -> dict[str, str]:
+    def _reuse_keys(self, segment: Segment, parts: Sequence[PartRef], verdicts: Mapping[str, VerdictRef]) -> dict[str, str]:
         """Label -> digest of what decides a stage's columns for these very rows: itself and what it reads, back to the
         parts that provide it."""
         made: dict[str, str] = {}
@@ -221,8 +254,8 @@ class Plan:
         for stage in segment.stages:
             own = columns_fingerprint(stage) if stage.reusable else stage_fingerprint(stage)
             above = {c: made.get(c) or _provider(parts, c) for c in stage.reads}
-            if isinstance(stage, GlobalStage) and verdict is not None:
-                above["verdict"] = digest([p.fingerprint for p in verdict])
+            if stage.label in verdicts:
+                above["verdict"] = digest(_prints(verdicts[stage.label].tables))
             key = short(["columns", own, above])
             made.update(dict.fromkeys((*stage.adds, *stage.rewrites), key))
             if stage.reusable and stage.adds:
@@ -262,12 +295,13 @@ class Plan:
                 break
         verdict = tables[step.name]
         ranges = range(len(self._bounds()) + 1)
-        if len(verdict) <= MOST_TABLES:
-            return [(verdict, n) for n in ranges]
+        early = any(later.kind == "read" for later in self.segments[segment.index :])
+        if len(verdict) <= MOST_TABLES and not early:
+            return [VerdictRef(verdict, n) for n in ranges]
         collect = Step(COLLECT, (Take("verdict"),))
         units = [self._step_unit(segment, collect, n, {"verdict": verdict}, "") for n in ranges]
         yield Wave(f"{stage.label}: {COLLECT}", units)
-        return [((part,), 0) for part in self._made(units)]
+        return [VerdictRef((part,), 0) for part in self._made(units)]
 
     def _step_unit(
         self, segment: Segment, step: Step, number: int, tables: Mapping[str, tuple[PartRef, ...]], own: str
@@ -294,7 +328,7 @@ class Plan:
         firsts: list[int] = []
         following = (1 << 64) - 1
         for shard in reversed(range(len(self.shards))):
-            docs = self.final[f"s00-read-{shard:05d}"]["docs"]
+            docs = self._first_record(shard)["docs"]
             following = docs[0] if docs else following
             if shard % self._range_shards() == 0:
                 firsts.append(following)

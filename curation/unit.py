@@ -9,33 +9,29 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curation import faults, unit_global
-from curation.document import COLUMNS, DROP_COLUMNS, VOLATILE, column_type, content_id, empty_frame, in_contract_order
-from curation.errors import ContractError, DamagedPart, InputError, StorageError, explain_mismatch
+from curation.document import COLUMNS, DROP_COLUMNS, column_type, content_id, empty_frame, in_contract_order
+from curation.errors import ContractError, DamagedPart, StorageError
+from curation.fingerprint import library_versions
 from curation.models import available_models
-from curation.parts import PARTS, PartWriter, ShardReader, coalesce_nulls, to_frame, undamaged
+from curation.parts import PARTS, Docs, PartWriter, ShardReader, to_frame, undamaged
 from curation.pipeline import ENGINE_COLUMNS, Pipeline, Segment
 from curation.plan import Unit, part_of
 from curation.records import COMMITS, Result, read_record
-from curation.run_stage import StageCount, check_source, count_drops, run_stage, with_no_drops
-from curation.sampling import sampled
-from curation.stage import Apply, GlobalStage, Input, PieceReport, Stage
-from curation.storage import Folder, WatchedInput, Written, open_location
+from curation.run_stage import StageCount, run_stage, with_no_drops
+from curation.stage import Apply, GlobalStage, Source, Stage
+from curation.storage import Folder, Written
+from curation.unit_read import Heads, ShardReading, reunite, with_text_bytes
 from curation.unit_sink import ShardMaker
-
-GROUP_ROWS = 4096
-GROUP_TEXT_BYTES = 8 << 20
-"""A text part's row group is closed at this many rows or text bytes: the batch of every later stage."""
 
 
 class Worker:
@@ -91,9 +87,9 @@ class Worker:
             record["dropped"] = ShardMaker(self.pipeline, self.folder).dropped(unit, _dropped_name(file))
 
     def _body(self, unit: Unit, out: BinaryIO, result: Result) -> dict[str, pa.DataType]:
-        if unit.kind == "read":
+        if unit.pieces:
             return self._read(unit, out, result)
-        if unit.kind == "rows":
+        if unit.kind in ("heads", "rows"):
             return self._rows(unit, out, result)
         if unit.kind == "sink":
             return ShardMaker(self.pipeline, self.folder).documents(unit, out, result)
@@ -113,112 +109,32 @@ class Worker:
                 stage.close(apply)
             self._bound = None
 
-    def _bind(self, segment: Segment, verdict: pl.DataFrame | None = None) -> list[tuple[Stage, Apply]]:
+    def _bind(self, segment: Segment, verdicts: Mapping[str, pl.DataFrame]) -> list[tuple[Stage, Apply]]:
+        """Every stage of the segment but the source with what applies it; a global stage applies its verdict."""
         if self._bound is None or self._bound[0] != segment.index:
             self.close()
-            stages = [s for s in segment.stages if not isinstance(s, GlobalStage) and s is not self.pipeline.source]
+            stages = [s for s in segment.stages if not isinstance(s, (GlobalStage, Source))]
             self._bound = (segment.index, [(s, s.bind(available_models(s.models))) for s in stages])
-        bound = list(self._bound[1])
-        if verdict is not None:
-            stage = segment.stages[0]
-            assert isinstance(stage, GlobalStage)
-            bound.insert(0, (stage, lambda batch: stage.apply(batch, verdict)))
-        return bound
+        made = {stage.label: apply for stage, apply in self._bound[1]}
+        given = {s.label: _applying(s, verdicts[s.label]) for s in segment.stages if isinstance(s, GlobalStage)}
+        return [(s, made[s.label] if s.label in made else given[s.label]) for s in segment.stages if not isinstance(s, Source)]
+
+    def _verdicts(self, unit: Unit, docs: Docs) -> dict[str, pl.DataFrame]:
+        """The rows of each verdict between the first and the last document of the unit's shard."""
+        first, last = docs or (0, 0)
+        return {
+            label: unit_global.verdict_of(self.folder, verdict.tables, verdict.number, first, last)
+            for label, verdict in unit.verdicts.items()
+        }
 
     # -- read
 
     def _read(self, unit: Unit, out: BinaryIO, result: Result) -> dict[str, pa.DataType]:
-        segment = self.segments[0]
-        source = self.pipeline.source
-        bound = self._bind(segment)
-        declared: dict[str, pa.DataType] = dict(source.adds)
-        for stage in segment.stages[1:]:
-            declared.update(stage.adds)
-        declared.update(ENGINE_COLUMNS)
-        names = in_contract_order({"doc", *declared, *DROP_COLUMNS} - VOLATILE)
-        types = {name: column_type(name, declared) for name in names}
-        counts = {s.label: StageCount(s.label) for s in segment.stages}
-        result.counts = list(counts.values())
-        with PartWriter(out, types) as writer:
-            buffer = _Buffer(writer)
-            for frame in self._source_frames(unit, result):
-                buffer.add(self._read_batch(frame, bound, counts, result, types))
-            buffer.flush()
-        result.rows, result.docs = writer.rows, writer.docs
-        return types
-
-    def _read_batch(
-        self,
-        frame: pl.DataFrame,
-        bound: Sequence[tuple[Stage, Apply]],
-        counts: Mapping[str, StageCount],
-        result: Result,
-        types: Mapping[str, pa.DataType],
-    ) -> pl.DataFrame:
-        kept, gone = self._judge_source(frame, counts[self.pipeline.source.label])
-        fallen = [gone]
-        for stage, apply in bound:
-            kept, gone = run_stage(stage, apply, kept, counts[stage.label])
-            fallen.append(gone)
-        merged = _with_text_bytes(_reunite(with_no_drops(kept), fallen, types))
-        alive = merged.filter(pl.col("drop_stage").is_null())
-        result.rows_alive += alive.height
-        result.text_bytes += int(alive["stat_text_bytes"].sum() or 0)
-        return merged
-
-    def _source_frames(self, unit: Unit, result: Result) -> Iterator[pl.DataFrame]:
-        """The source's frames, checked, cut by --sample and --limit; reports are collected, docs strictly increase."""
-        source = self.pipeline.source
-        left = unit.limit
-        last = -1
-        for piece in unit.pieces:
-            if left is not None and left <= 0:
-                return
-            opened: list[WatchedInput] = []
-            for item in _timed(source.read(piece, partial(self._open, opened)), result.counts[0]):
-                for stream in opened:
-                    if stream.failure is not None:
-                        raise stream.failure
-                if isinstance(item, PieceReport):
-                    result.pieces.append(item)
-                    continue
-                last = check_source(source, item, last)
-                frame = item
-                if unit.sample is not None:
-                    frame = frame.filter(pl.Series(sampled(frame["doc"].to_numpy(), unit.sample)))
-                if left is not None:
-                    frame = frame[: max(0, left)]
-                    left -= frame.height
-                result.skipped += item.height - frame.height
-                if frame.height:
-                    yield frame
-                if left is not None and left <= 0:
-                    return
-
-    def _open(self, opened: list[WatchedInput], item: Input) -> BinaryIO:
-        stream = open_location(item.location, self._input_options)
-        if (size := stream.seek(0, 2)) != item.size:
-            raise InputError(
-                explain_mismatch(
-                    f"the input {item.path} changed while the run was going",
-                    wanted=f"{item.size} bytes, as when the run began",
-                    found=f"{size} bytes",
-                    hint="run the same command again: what was read from the old file is read anew",
-                )
-            )
-        stream.seek(0)
-        opened.append(stream)
-        return cast(BinaryIO, stream)
-
-    def _judge_source(self, frame: pl.DataFrame, count: StageCount) -> tuple[pl.DataFrame, pl.DataFrame]:
-        source = self.pipeline.source
-        fell = pl.col("drop_reason").is_not_null()
-        kept = frame.filter(~fell).drop("drop_reason", "drop_detail")
-        gone = frame.filter(fell).with_columns(pl.lit(source.label).alias("drop_stage"))
-        count.rows_in += frame.height
-        count.rows_out += kept.height
-        count_drops(count, gone)
-        return kept, gone
+        segment = self.segments[unit.segment]
+        heads = Heads.of(self.folder, unit.shards[0]) if unit.shards[0] else None
+        bound = self._bind(segment, self._verdicts(unit, heads.bounds if heads else None))
+        reading = ShardReading(self.pipeline.source, segment, bound, heads, self._input_options)
+        return reading.fill(unit, out, result)
 
     # -- rows
 
@@ -236,7 +152,7 @@ class Worker:
         types = {name: column_type(name, declared) for name in names}
         result.counts = [StageCount(s.label) for s in segment.stages]
         with ShardReader(self.folder, unit.shards[0]) as reader, PartWriter(out, types) as writer:
-            bound = self._bind(segment, self._verdict(unit, reader))
+            bound = self._bind(segment, self._verdicts(unit, reader.bounds()))
             known = self._known(unit, segment)
             for frame in reader.frames(reads):
                 writer.write(self._rows_batch(frame, bound, result, known, types))
@@ -261,18 +177,10 @@ class Worker:
             fallen.append(gone)
         result.rows_alive += kept.height
         result.text_bytes += int(kept["stat_text_bytes"].sum() or 0)
-        changed = _reunite(with_no_drops(kept), fallen, types)
+        changed = reunite(with_no_drops(kept), fallen, types)
         if changed.height != entered:
             raise ContractError(f"unit lost rows: {entered} entered, {changed.height} came out")
         return frame.select("doc").join(changed, on="doc", how="left", maintain_order="left").select(list(types))
-
-    def _verdict(self, unit: Unit, reader: ShardReader) -> pl.DataFrame | None:
-        if unit.verdict is None:
-            return None
-        first, last = 0, 0
-        if reader.groups:
-            first, last = reader.frame(0, [])["doc"][0], reader.frame(reader.groups - 1, [])["doc"][-1]
-        return unit_global.verdict_of(self.folder, unit.verdict, unit.verdict_slice, first, last)
 
     def _known(self, unit: Unit, segment: Segment) -> dict[str, pl.DataFrame]:
         """Columns that earlier commits of this shard already hold for a stage, by label: of all of them together, so that
@@ -301,6 +209,10 @@ class Worker:
         except (FileNotFoundError, DamagedPart):
             return empty_frame(types)
         return frame.filter(pl.all_horizontal(pl.col(name).is_not_null() for name in stage.adds))
+
+
+def _applying(stage: GlobalStage, verdict: pl.DataFrame) -> Apply:
+    return lambda batch: stage.apply(batch, verdict)
 
 
 def _account(unit: Unit, result: Result) -> dict:
@@ -338,55 +250,17 @@ def _dropped_name(file: str) -> str:
     return file.replace(".parquet", ".dropped.parquet")
 
 
-class _Buffer:
-    """Gathers frames until a row group is full, so that small source frames do not make small batches."""
-
-    def __init__(self, writer: PartWriter) -> None:
-        self._writer = writer
-        self._held: list[pl.DataFrame] = []
-        self._rows = self._bytes = 0
-
-    def add(self, frame: pl.DataFrame) -> None:
-        self._held.append(frame)
-        self._rows += frame.height
-        self._bytes += int(frame["stat_text_bytes"].sum() or 0)
-        if self._rows >= GROUP_ROWS or self._bytes >= GROUP_TEXT_BYTES:
-            self.flush()
-
-    def flush(self) -> None:
-        if self._held:
-            self._writer.write(pl.concat(self._held))
-        self._held, self._rows, self._bytes = [], 0, 0
-
-
-def _timed(items: Iterator, count: StageCount) -> Iterator:
-    """The items, with the wall seconds it took to make them added to `count`."""
-    while True:
-        started = time.perf_counter()
-        item = next(items, None)
-        count.seconds += time.perf_counter() - started
-        if item is None:
-            return
-        yield item
-
-
-def _reunite(kept: pl.DataFrame, fallen: Sequence[pl.DataFrame], types: Mapping[str, pa.DataType]) -> pl.DataFrame:
-    """Live and dropped rows as one frame in document order, null where a column had not been reached."""
-    frames = [coalesce_nulls(f, types) for f in (kept, *fallen) if f.height]
-    if not frames:
-        return empty_frame(types)
-    return frames[0] if len(frames) == 1 else pl.concat(frames).sort("doc")
-
-
-def _with_text_bytes(frame: pl.DataFrame) -> pl.DataFrame:
-    return frame.with_columns(pl.col("text").str.len_bytes().cast(pl.Int32).alias("stat_text_bytes"))
-
-
 def _with_text_identity(frame: pl.DataFrame) -> pl.DataFrame:
     ids = pl.Series("content_id", [None if t is None else content_id(t) for t in frame["text"]], dtype=pl.Binary)
-    return _with_text_bytes(frame.with_columns(ids))
+    return with_text_bytes(frame.with_columns(ids))
 
 
 def model_paths(stages: Sequence[Stage]) -> dict[str, Path]:
     """Every model the stages need, verified; raises ModelError for the first that is missing or another."""
     return {name: path for stage in stages for name, path in available_models(stage.models).items()}
+
+
+def versions_of(pipeline: Pipeline) -> dict[str, str]:
+    """Versions of the libraries on which a pipeline's results depend: equal on all that work on one run."""
+    names = {name for stage in pipeline.everything() for name in stage.libraries}
+    return library_versions(tuple(sorted(names | {"polars", "pyarrow"})))

@@ -6,7 +6,7 @@ from curation.pipeline import Pipeline
 PIPELINE = Pipeline(
     name="common_crawl_english_fast",
     description="Extract with resiliparse, keep English at 0.65 and more, Gopher's, C4's and FineWeb's rules, "
-    "exact duplicates by content.",
+    "exact and near-duplicates.",
     source=sources.Warc(),
     stages=(
         filters.Url(),
@@ -18,6 +18,7 @@ PIPELINE = Pipeline(
         modifiers.C4(terminal_punctuation=False),
         filters.FineWeb(),
         dedup.Exact(),
+        dedup.Minhash(extend=True),
     ),
     sink=sinks.Parquet(target_mb=512),
 )

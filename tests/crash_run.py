@@ -1,6 +1,6 @@
 """A program for the crash tests to kill: run the engine's small pipeline, or a recipe, over a folder.
 
-python crash_run.py engine|RECIPE INPUT OUT WORKERS
+python crash_run.py engine|heads|RECIPE INPUT OUT WORKERS
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 from engine_stages import Lines, Score, SlowLength, Twins
+from heads_stages import crash_pipeline
 
 from curation.pipeline import Pipeline
 from curation.recipe import load_recipe
@@ -27,5 +28,6 @@ def engine_pipeline() -> Pipeline:
 
 if __name__ == "__main__":
     recipe, source, out, workers = sys.argv[1:5]
-    pipeline = engine_pipeline() if recipe == "engine" else load_recipe(recipe)
+    made = {"engine": engine_pipeline, "heads": crash_pipeline}
+    pipeline = made[recipe]() if recipe in made else load_recipe(recipe)
     run_pipeline(pipeline, [source], out, lambda p, f, o: LocalExecutor(p, f, o, workers=int(workers)))

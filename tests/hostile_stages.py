@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 import yaml
 
+from curation.document import COLUMNS, polars_type
 from curation.errors import RecipeError
 from curation.recipe import build_stage, find_stage, stage_names
 from curation.stage import GlobalStage, Stage
@@ -87,8 +88,21 @@ def text_stages() -> Iterator[tuple[str, Stage]]:
                 yield name, stage
 
 
-def frame_for(stage: Stage, text: str) -> pl.DataFrame:
-    """One row with what the stage reads."""
-    light = {"language": "eng_Latn", "score_language": 0.9, "url": "https://a.example/b.py"}
-    columns = {name: [text if name == "text" else light[name]] for name in stage.reads}
-    return pl.DataFrame({"doc": [0], **columns}, schema_overrides={"doc": pl.UInt64})
+def global_text_stages() -> Iterator[tuple[str, GlobalStage]]:
+    """Stages that see every document and read its text."""
+    for name in stage_names():
+        if name.startswith("dedup/"):
+            stage = _configured(name)
+            if isinstance(stage, GlobalStage) and "text" in stage.sketch_reads:
+                yield name, stage
+
+
+def frame_for(stage: Stage, text: str, copies: int = 1) -> pl.DataFrame:
+    """Rows of one text with what the stage reads."""
+    light = {"language": "eng_Latn", "score_language": 0.9, "url": "https://a.example/b.py", "source": "here", "cluster_id": 0}
+    light |= {"cluster_size": 1000, "stat_cluster_similarity": 0.9}
+    sketched = stage.sketch_reads if isinstance(stage, GlobalStage) else ()
+    names = dict.fromkeys((*stage.reads, *sketched))
+    columns = {name: [text if name == "text" else light[name]] * copies for name in names}
+    types = {name: polars_type(COLUMNS[name]) for name in names if name in COLUMNS}
+    return pl.DataFrame({"doc": range(copies), **columns}, schema_overrides={"doc": pl.UInt64, **types})

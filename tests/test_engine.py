@@ -239,16 +239,6 @@ def test_columns_measured_on_the_old_text_are_refused_after_a_rewrite() -> None:
         pipeline(Length(), Upper(), Reads(label="late"))
 
 
-def test_a_global_stage_before_the_extractor_is_refused() -> None:
-    """It would run with the reading, where no page knows of another: its columns would be missing."""
-    from curation.dedup.url_key import UrlKey
-    from curation.extractors.resiliparse import Resiliparse
-    from curation.sources.warc import Warc
-
-    with pytest.raises(RecipeError, match="stands before the text is extracted"):
-        Pipeline("early", Warc(), (UrlKey(), Resiliparse()), Parquet())
-
-
 def test_limit_and_sample(tmp_path: Path) -> None:
     inputs = make_inputs(tmp_path)
     recipe = pipeline(Length(least=3))

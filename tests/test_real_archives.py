@@ -51,7 +51,9 @@ def test_all_archives_together(data_folder: Path, tmp_path: Path) -> None:
         assert entry["accounted"] == entry["bytes"], entry["path"]
     assert census["input"]["records"]["response"] == census["stages"][0]["in"] > 1500
     assert census["output"]["documents"] > 30
-    fewer_rules = curate(inputs, tmp_path / "fewer_rules", 1, without=("gopher_repetition", "gopher_quality", "c4")).census
+    fewer_rules = curate(
+        inputs, tmp_path / "fewer_rules", 1, without=("gopher_repetition", "gopher_quality", "c4", "minhash")
+    ).census
     assert fewer_rules is not None and fewer_rules["output"]["documents"] > 50
 
     columns = ["doc", "id", "url", "text", "cluster_id", "charset", "warc_offset"]

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from curation.dedup.exact import Exact as Exact
     from curation.dedup.lines import Lines as Lines
     from curation.dedup.minhash import Minhash as Minhash
+    from curation.dedup.payload import Payload as Payload
     from curation.dedup.rehydration import Rehydration as Rehydration
     from curation.dedup.substring import Substring as Substring
     from curation.dedup.url_key import UrlKey as UrlKey
@@ -20,6 +21,7 @@ __getattr__, __dir__ = exports(
         "Exact": "exact",
         "Lines": "lines",
         "Minhash": "minhash",
+        "Payload": "payload",
         "Rehydration": "rehydration",
         "Substring": "substring",
         "UrlKey": "url_key",

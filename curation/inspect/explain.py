@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from curation.fingerprint import stage_fingerprint
 from curation.inputs import Inputs
-from curation.pipeline import Pipeline
+from curation.pipeline import Pipeline, Segment
 from curation.plan import Plan
-from curation.stage import GlobalStage
+from curation.stage import GlobalStage, Source
 
 TEXT_SHARE = 0.056
 """Text bytes per byte of WARC.gz in English crawls: about 56 GB per TB. An estimate, for planning only."""
@@ -17,9 +17,9 @@ def explain(pipeline: Pipeline) -> str:
     lines = [f"{pipeline.name}  {pipeline.fingerprint()[:12]}"]
     lines += [f"  {line}" for line in pipeline.description.splitlines() if line.strip()]
     for segment in pipeline.segments():
-        lines.append(f"segment {segment.index} ({segment.kind}): {_outcome(segment.kind)}")
+        lines.append(f"segment {segment.index} ({segment.kind}): {_outcome(segment)}")
         for stage in segment.stages:
-            global_verdict = isinstance(stage, GlobalStage) and segment.kind == "rows"
+            global_verdict = isinstance(stage, GlobalStage) and segment.kind != "global"
             lines.append(f"  {stage.label:18} {stage.name}{' (verdict)' if global_verdict else ''}")
             if stage.reads:
                 lines.append(f"    reads  {', '.join(stage.reads)}")
@@ -56,9 +56,12 @@ def explain_run(plan: Plan, inputs: Inputs) -> str:
     return "\n".join(lines)
 
 
-def _outcome(kind: str) -> str:
+def _outcome(segment: Segment) -> str:
+    if segment.kind == "heads":
+        first = isinstance(segment.stages[0], Source)
+        return ("reads archives" if first else "applies the verdict") + ", keeps what is known without the text"
     return {
         "read": "reads archives, writes the text part of each shard",
         "rows": "writes a side part of new columns and drops",
         "global": "sketches every shard, matches partitions, settles a verdict",
-    }[kind]
+    }[segment.kind]

@@ -32,7 +32,22 @@ def funnel(census: Mapping) -> str:
         f"kept {output['documents']} documents, {output['text_bytes'] / 1e6:.2f} MB of text in {output['shards']} shards; "
         f"{output['dropped']} tombstones; {output['documents']} + {output['dropped']} = {first}"
     )
+    if output.get("rows", output["documents"]) != output["documents"]:
+        lines.append(f"written as {output['rows']} rows: some documents are repeated")
+    for label, report in census.get("reports", {}).items():
+        lines += _report(label, report)
     return "\n".join(lines)
+
+
+def _report(label: str, report: Mapping) -> list[str]:
+    """What a global stage tells of the whole: its numbers in one line, its lists by their first few entries."""
+    numbers = [f"{value} {name.replace('_', ' ')}" for name, value in report.items() if not isinstance(value, list)]
+    lines = [f"{label}: {', '.join(numbers)}"]
+    for name, rows in report.items():
+        if isinstance(rows, list) and rows:
+            told = ("; ".join(f"{key} {value}" for key, value in row.items()) for row in rows[:3])
+            lines.append(f"  {name.replace('_', ' ')}: {' | '.join(told)}")
+    return lines
 
 
 def _share(part: int, whole: int) -> str:

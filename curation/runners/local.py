@@ -20,13 +20,12 @@ from concurrent.futures.process import BrokenProcessPool
 import pyarrow as pa
 
 from curation.errors import CurationError, RunStopped
-from curation.fingerprint import library_versions
 from curation.pipeline import Pipeline
 from curation.plan import Unit
 from curation.recipe import from_value, to_value
 from curation.records import COMMITS, read_record
 from curation.storage import Folder
-from curation.unit import Worker
+from curation.unit import Worker, versions_of
 
 logger = logging.getLogger("curation")
 
@@ -131,7 +130,7 @@ class LocalExecutor:
                     self._folder,
                     self._options,
                     os.getpid(),
-                    _versions(self._pipeline),
+                    versions_of(self._pipeline),
                 ),
             )
         return self._pool
@@ -154,7 +153,7 @@ def _start_worker(value: object, folder: Folder, options: Mapping[str, object], 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides; a unit that is nearly done may end
     threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
     pipeline = from_value(value, allow_code=True)
-    found = _versions(pipeline)
+    found = versions_of(pipeline)
     if found != versions:
         _refusal = f"this worker has other library versions than the driver: {found} against {versions}"
     _worker = Worker(pipeline, folder, options)
@@ -171,8 +170,3 @@ def _run_unit(unit: Unit, earlier: Sequence[str]) -> dict:
     if _refusal or _worker is None:
         raise RunStopped(_refusal or "this worker did not start")
     return _worker.run(unit, earlier)
-
-
-def _versions(pipeline: Pipeline) -> dict[str, str]:
-    names = {name for stage in pipeline.everything() for name in stage.libraries}
-    return library_versions(tuple(sorted(names | {"polars", "pyarrow"})))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -38,7 +40,8 @@ class Limits:
 class Page:
     """The columns of a row that come from the record itself. `html` is None exactly when `drop_reason` is set.
 
-    `fetched_at`: microseconds since 1970, UTC.
+    `fetched_at`: microseconds since 1970, UTC. `payload_digest`: the header's; where there is none, that of a page that is
+    used is `payload_sha1`.
     """
 
     id: str | None
@@ -117,7 +120,15 @@ def _decode(page: Page, record: Record, http: HttpHead | None, limits: Limits) -
     if not page.html:
         page.html, page.charset = None, None
         return page.drop("empty_payload", f"{len(decoded)} bytes of byte order mark")
+    if page.payload_digest is None:
+        page.payload_digest = payload_sha1(body)
     return page
+
+
+def payload_sha1(body: bytes) -> str:
+    """The digest of a payload (chunks joined, content codings as they are) in the form that WARC files use."""
+    digest = hashlib.sha1(body, usedforsecurity=False).digest()
+    return f"sha1:{base64.b32encode(digest).decode()}"
 
 
 def _stated_type(head: Head, http: HttpHead | None) -> str | None:

@@ -15,8 +15,9 @@ import numpy as np
 
 from curation.text.buffers import point_at, point_size, sequence_size
 from curation.text.compiled import inlined, leaf
+from curation.text.special_cases import count_sequences, join_specials
 from curation.text.tables import Flag
-from curation.text.word_rules import CHUNKS, LETTERS, UNSEGMENTED, count_sequences, join_specials, split_chunk
+from curation.text.word_rules import CHUNKS, LETTERS, UNSEGMENTED, split_chunk
 
 LETTER, SYMBOL = np.uint32(Flag.LETTER), np.uint32(Flag.SYMBOL)
 SENTENCE_END, CATEGORY_P = np.uint32(Flag.SENTENCE_END), np.uint32(Flag.CATEGORY_P)

@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import polars as pl
 
-from curation.text.buffers import space_size, utf8
+from curation.text.buffers import utf8
 from curation.text.chunk_book import (
     AFTER_GAP,
     Book,
@@ -33,8 +33,6 @@ from curation.text.compiled import inlined, kernel, leaf
 from curation.text.tables import flags_of
 from curation.text.word_rules import load_rules
 from curation.text.words import (
-    CHUNK_MULTIPLIER,
-    CHUNK_SHIFT,
     END,
     FULL_SPANS,
     MAY_GO_ON,
@@ -48,6 +46,7 @@ from curation.text.words import (
     RuleSegmenter,
     Words,
     new_spans,
+    next_chunk,
     spans_with_room,
     walk,
 )
@@ -81,31 +80,13 @@ class ChunkSplitter(Protocol):
 @leaf
 def _next_unknown(book, data, at, end, chunk, value):
     """Looks for a chunk from `at` on that the book does not know: chunk[0], chunk[1] are its bounds (both `end`: there is
-    none), value[0] its hash. As `words.walk` cuts and hashes them."""
-    while at < end:
-        c = data[at]
-        if c == 32 or 9 <= c <= 13 or 28 <= c <= 31:
-            at += 1
-            continue
-        space = space_size(data, at, end) if c >= 0xC2 else 0
-        if space > 0:
-            at += space
-            continue
-        start, h = at, np.uint64(0)
-        while at < end:
-            c = data[at]
-            if c <= 32:
-                if c == 32 or 9 <= c <= 13 or 28 <= c <= 31:
-                    break
-            elif (c == 0xC2 or 0xE1 <= c <= 0xE3) and space_size(data, at, end) > 0:
-                break
-            h = (h ^ np.uint64(c)) * CHUNK_MULTIPLIER
-            h ^= h >> CHUNK_SHIFT
-            at += 1
-        if look_up(book.slots, book.hashes, book.key_at, book.key_size, book.keys, data, start, at, h) < 0:
+    none), value[0] its hash."""
+    while True:
+        start, at, h = next_chunk(data, at, end)
+        known = look_up(book.slots, book.hashes, book.key_at, book.key_size, book.keys, data, start, at, h) >= 0
+        if start == end or not known:
             chunk[0], chunk[1], value[0] = start, at, h
             return
-    chunk[0], chunk[1] = end, end
 
 
 @kernel

@@ -15,8 +15,8 @@ from curation.text.chunk_book import BASE
 from curation.text.compiled import inlined, leaf
 
 _SPREAD = np.uint64(0xD6E8FEB86659FD93)
-_HALF = np.uint64(32)
-_MIX = np.uint64(0xFF51AFD7ED558CCD)
+HALF = np.uint64(32)
+MIX = np.uint64(0xFF51AFD7ED558CCD)
 
 POWERS = 4096
 
@@ -74,7 +74,17 @@ def mask_for(items, size):
 def slot_of(value, mask):
     """Where a hash is looked for first."""
     value = value * _SPREAD
-    return np.int64((value ^ (value >> _HALF)) & np.uint64(mask))
+    return np.int64((value ^ (value >> HALF)) & np.uint64(mask))
+
+
+@leaf
+def segment_hash(data, start, size):
+    """Hash of the bytes data[start:start + size]."""
+    value = np.uint64(size)
+    for i in range(start, start + size):
+        value = (value ^ np.uint64(data[i])) * MIX
+        value ^= value >> HALF
+    return value
 
 
 @leaf
@@ -104,11 +114,7 @@ def repeated_segments(data, tables, n):
     repeated, chars = 0, 0
     for i in range(n):
         start, size = tables.starts[i], tables.stops[i] - tables.starts[i]
-        value = np.uint64(size)
-        for k in range(start, start + size):
-            value = (value ^ np.uint64(data[k])) * _MIX
-            value ^= value >> _HALF
-        slot = slot_of(value, mask)
+        slot = slot_of(segment_hash(data, start, size), mask)
         while True:
             if stamps[slot] != stamp:
                 stamps[slot], items[slot] = stamp, i

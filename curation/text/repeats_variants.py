@@ -11,10 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 from curation.text.compiled import leaf
-from curation.text.repeats import code_points, mask_for, same_bytes, slot_of
+from curation.text.repeats import HALF, MIX, code_points, mask_for, same_bytes, segment_hash, slot_of
 
-_MIX = np.uint64(0xFF51AFD7ED558CCD)
-_HALF = np.uint64(32)
 _BASE = np.uint64(0xD6E8FEB86659FD93)
 
 
@@ -27,11 +25,7 @@ def copied_segments(data, tables, n):
     copies, chars = 0, 0
     for i in range(n):
         start, size = tables.starts[i], tables.stops[i] - tables.starts[i]
-        value = np.uint64(size)
-        for k in range(start, start + size):
-            value = (value ^ np.uint64(data[k])) * _MIX
-            value ^= value >> _HALF
-        slot = slot_of(value, mask)
+        slot = slot_of(segment_hash(data, start, size), mask)
         while True:
             if stamps[slot] != stamp:
                 stamps[slot], items[slot], counts[i] = stamp, i, 1
@@ -64,8 +58,8 @@ def lay_words(words, text, tables):
     chars, value = 0, np.uint64(0)
     tables.prefix[0] = 0
     for i in range(n):
-        word = (words.hash[first + i] ^ np.uint64(words.size[first + i])) * _MIX
-        value = value * _BASE + (word ^ (word >> _HALF))
+        word = (words.hash[first + i] ^ np.uint64(words.size[first + i])) * MIX
+        value = value * _BASE + (word ^ (word >> HALF))
         tables.prefix[i + 1] = value
         chars += words.chars[first + i]
     return n, chars

@@ -24,7 +24,7 @@ import numpy as np
 import polars as pl
 
 from curation.text.buffers import point_at, point_size, strings, utf8
-from curation.text.compiled import inlined, kernel
+from curation.text.compiled import kernel, leaf
 from curation.text.punctuation import PUNCTUATION, TERMINAL_PUNCTUATION, characters
 
 SEPARATORS: frozenset[str] = (PUNCTUATION - TERMINAL_PUNCTUATION - {"１"}) | frozenset("!.?。．？！")
@@ -172,12 +172,12 @@ def _case_bits(char: str) -> int:
     return (_IGNORABLE if after_letter and not alone else 0) | (_CASED if alone else 0)
 
 
-@inlined
+@leaf
 def _is_number_point(point):
     return point in (0x2E, 0x2C) or point == 0x60C or point == 0x66B or 0x2396 <= point <= 0x2398
 
 
-@inlined
+@leaf
 def _digits_end(data, at, end, action):
     """Where the run of digits at `at` ends."""
     while at < end:
@@ -188,7 +188,7 @@ def _digits_end(data, at, end, action):
     return at
 
 
-@inlined
+@leaf
 def _number_end(data, at, end, action):
     """Where the number at `at` ends: digits, and one point with digits after it."""
     at = _digits_end(data, at, end, action)
@@ -201,7 +201,7 @@ def _number_end(data, at, end, action):
     return at
 
 
-@inlined
+@leaf
 def _sigma_is_final(data, begin, at, end, action):
     """Unicode's Final_Sigma: a cased character before and none after, ignorable ones left out."""
     cased = False
@@ -225,12 +225,33 @@ def _sigma_is_final(data, begin, at, end, action):
     return True
 
 
-@inlined
+@leaf
 def _mark_classes(marks, point):
     for k in range(len(marks)):
         if marks[k, 0] == point:
             return marks[k, 1], marks[k, 2]
     return 0, 0
+
+
+@leaf
+def _write(raw, begin, at, end, point, action, mapped, arena, zero_numbers, out, o):
+    """Writes what becomes of the character at `at`, or of the number, to out[o:]; returns where both go on."""
+    what, size = action[point] & _ACTION, point_size(point)
+    if what == _DIGIT and zero_numbers:
+        out[o] = 0x30
+        return o + 1, _number_end(raw, at, end, action)
+    if what == _SIGMA:
+        out[o] = 0xCF
+        out[o + 1] = 0x82 if _sigma_is_final(raw, begin, at, end, action) else 0x83
+        return o + 2, at + size
+    if mapped[point] != 0:
+        offset, length = mapped[point] >> 8, mapped[point] & 0xFF
+        for k in range(length):
+            out[o + k] = arena[offset + k]
+        return o + length, at + size
+    for k in range(size):
+        out[o + k] = raw[at + k]
+    return o + size, at + size
 
 
 @kernel
@@ -272,26 +293,7 @@ def _simplify(raw, raw_start, action, mapped, arena, marks, plain, zero_numbers,
                 continue
             spaced = False
             written = o
-            following = i + size
-            if what == _DIGIT and zero_numbers:
-                following = _number_end(raw, i, end, action)
-                out[o] = 0x30
-                o += 1
-                last_class = 0
-            elif what == _SIGMA:
-                out[o] = 0xCF
-                out[o + 1] = 0x82 if _sigma_is_final(raw, begin, i, end, action) else 0x83
-                o += 2
-                last_class = 0
-            elif mapped[point] != 0:
-                offset, length = mapped[point] >> 8, mapped[point] & 0xFF
-                for k in range(length):
-                    out[o + k] = arena[offset + k]
-                o += length
-            else:
-                for k in range(size):
-                    out[o + k] = raw[i + k]
-                o += size
+            o, following = _write(raw, begin, i, end, point, action, mapped, arena, zero_numbers, out, o)
             if what == _MARK:
                 first, last = _mark_classes(marks, point)
                 if first != 0 and first < last_class:

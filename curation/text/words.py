@@ -33,7 +33,8 @@ from curation.text.chunk_book import (
     with_room,
 )
 from curation.text.compiled import inlined, kernel, leaf
-from curation.text.word_rules import WordRules, count_sequences, join_specials
+from curation.text.special_cases import count_sequences, join_specials
+from curation.text.word_rules import WordRules
 
 CHUNK_MULTIPLIER = np.uint64(0xFF51AFD7ED558CCD)
 CHUNK_SHIFT = np.uint64(32)
@@ -132,6 +133,50 @@ SEQUENCES, BARE_WORDS, LINKS, NEEDED, STATES = 10, 11, 12, 13, 14
 
 
 @leaf
+def next_chunk(data, at, end):
+    """(first byte, end, hash) of the first run of characters that are not white space from `at` on; an empty one at `end`
+    where there is none."""
+    while at < end:
+        c = data[at]
+        if c == 32 or 9 <= c <= 13 or 28 <= c <= 31:
+            at += 1
+            continue
+        space = space_size(data, at, end) if c >= 0xC2 else 0
+        if space == 0:
+            break
+        at += space
+    chunk, value = at, np.uint64(0)
+    while at < end:
+        c = data[at]
+        if c <= 32:
+            if c == 32 or 9 <= c <= 13 or 28 <= c <= 31:
+                break
+        elif (c == 0xC2 or 0xE1 <= c <= 0xE3) and space_size(data, at, end) > 0:
+            break
+        value = (value ^ np.uint64(c)) * CHUNK_MULTIPLIER
+        value ^= value >> CHUNK_SHIFT
+        at += 1
+    return chunk, at, value
+
+
+@leaf
+def _write_words(rules, book, desk, spans, entry, n, m, byte):
+    """Writes the m words of a chunk that begins at `byte` as words n to n + m: from its entry in the book, or from the
+    desk where that is -1."""
+    word = book.word_at[entry] if entry >= 0 else np.int64(0)
+    for i in range(m):
+        if entry >= 0:
+            spans.size[n + i], spans.chars[n + i] = book.sizes[word + i], book.chars[word + i]
+            spans.hash[n + i], spans.flags[n + i] = book.word_hashes[word + i], book.flags[word + i]
+        else:
+            size, hash_, flags = describe(rules.flags, desk.points, desk.starts[i], desk.stops[i])
+            spans.size[n + i], spans.hash[n + i], spans.flags[n + i] = size, hash_, flags
+            spans.chars[n + i] = desk.stops[i] - desk.starts[i]
+        spans.start[n + i] = byte
+        byte += spans.size[n + i]
+
+
+@leaf
 def walk(rules, book, desk, data, end, spans, state, chunk_hash):
     """Writes the words of chunks from state[AT] to `end`, and stops at what needs an array made: a book or desk without
     room for a chunk (state[CHUNK] to state[STOP], its hash in chunk_hash[0]), special cases to be joined in a new chunk
@@ -141,30 +186,9 @@ def walk(rules, book, desk, data, end, spans, state, chunk_hash):
     Apart from its callers because references to arrays are not counted in a leaf: that counting was 90 % of the time.
     """
     while True:
-        at = state[AT]
-        while at < end:
-            c = data[at]
-            if c == 32 or 9 <= c <= 13 or 28 <= c <= 31:
-                at += 1
-                continue
-            space = space_size(data, at, end) if c >= 0xC2 else 0
-            if space == 0:
-                break
-            at += space
-        one_blank = at - state[AT] == 1 and data[at - 1] == 32 and state[CHUNKS_DONE] > 0
-        gap = AFTER_GAP if at > state[AT] and not one_blank else 0
-        chunk = at
-        value = np.uint64(0)
-        while at < end:
-            c = data[at]
-            if c <= 32:
-                if c == 32 or 9 <= c <= 13 or 28 <= c <= 31:
-                    break
-            elif (c == 0xC2 or 0xE1 <= c <= 0xE3) and space_size(data, at, end) > 0:
-                break
-            value = (value ^ np.uint64(c)) * CHUNK_MULTIPLIER
-            value ^= value >> CHUNK_SHIFT
-            at += 1
+        chunk, at, value = next_chunk(data, state[AT], end)
+        one_blank = chunk - state[AT] == 1 and data[chunk - 1] == 32 and state[CHUNKS_DONE] > 0
+        gap = AFTER_GAP if chunk > state[AT] and not one_blank else 0
         entry, links = np.int64(-1), np.int64(0)
         if at > chunk:
             entry = look_up(book.slots, book.hashes, book.key_at, book.key_size, book.keys, data, chunk, at, value)
@@ -189,22 +213,12 @@ def walk(rules, book, desk, data, end, spans, state, chunk_hash):
         if at == chunk:
             state[AT] = at
             return END
-        n, byte = state[WORDS], chunk
+        n = state[WORDS]
         m = np.int64(book.n_words[entry]) if entry >= 0 else state[BARE_WORDS]
         if n + m > spans.start.size:
             state[NEEDED] = n + m
             return FULL_SPANS
-        word = book.word_at[entry] if entry >= 0 else np.int64(0)
-        for i in range(m):
-            if entry >= 0:
-                spans.size[n + i], spans.chars[n + i] = book.sizes[word + i], book.chars[word + i]
-                spans.hash[n + i], spans.flags[n + i] = book.word_hashes[word + i], book.flags[word + i]
-            else:
-                size, hash_, flags = describe(rules.flags, desk.points, desk.starts[i], desk.stops[i])
-                spans.size[n + i], spans.hash[n + i], spans.flags[n + i] = size, hash_, flags
-                spans.chars[n + i] = desk.stops[i] - desk.starts[i]
-            spans.start[n + i] = byte
-            byte += spans.size[n + i]
+        _write_words(rules, book, desk, spans, entry, n, m, chunk)
         spans.flags[n] |= gap
         state[AT], state[WORDS] = at, n + m
         state[CHUNKS_DONE] += 1
