@@ -130,6 +130,14 @@ def test_senseless_scales(wrong: dict[str, float]) -> None:
         Scale(**{"documents": 1.0, **wrong})
 
 
+def test_archives_are_read_twice_where_a_stage_stands_before_the_extractor() -> None:
+    stages = (dedup.UrlKey(), extractors.Resiliparse())
+    found = estimate(Pipeline("early", sources.Warc(), stages, sinks.Parquet()), Scale(1e6))
+    reading = [phase for phase in found.phases if phase.name.startswith("warc")]
+    assert len(reading) == 2 and reading[0].read == reading[1].read > 1e10
+    assert reading[0].written < reading[1].written / 10 and reading[0].cpu < reading[1].cpu
+
+
 def test_a_stage_it_does_not_know_is_named() -> None:
     assert any("substring: not estimated" in p for p in planned(dedup.Substring(), 1e6).problems)
 

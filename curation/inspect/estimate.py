@@ -12,16 +12,16 @@ import polars as pl
 from curation.dedup.bands import PEAK_BYTES
 from curation.dedup.components import GATHER_BYTES, MEMBER_BYTES
 from curation.dedup.exact import Exact
+from curation.dedup.keyed import KeyedStage
 from curation.dedup.labels import LABEL_BYTES, ROUND_BYTES
 from curation.dedup.lines import Lines
 from curation.dedup.minhash import Minhash
 from curation.dedup.survivors import rank_columns
-from curation.dedup.url_key import UrlKey
 from curation.errors import RecipeError, explain_mismatch
 from curation.inspect.explain import TEXT_SHARE
-from curation.pipeline import Pipeline
+from curation.pipeline import Pipeline, Segment
 from curation.plan import MOST_RANGES, MOST_TABLES, Plan
-from curation.stage import GlobalStage, Input, Stage
+from curation.stage import GlobalStage, Input, Source, Stage
 
 RATES: dict[str, tuple[float, str]] = {
     "read": (320e-6, "CPU s a page: first_light.md, warc, 0.69 s for 2136 pages"),
@@ -29,8 +29,9 @@ RATES: dict[str, tuple[float, str]] = {
     "resiliparse": (1.5e-3, "CPU s a page: first_light.md"),
     "language": (1.0e-3, "CPU s a page: first_light.md, 2.23 s for 2089 pages"),
     "stage": (0.15e-3, "CPU s a page of any other stage: first_light.md, filters/fineweb"),
-    "sign native": (18.5e-9, "CPU s a byte of text: minhash_signatures.md, second pass"),
-    "sign datatrove": (28.2e-9, "CPU s a byte of text: minhash_signatures.md, second pass"),
+    "sign native": (8.3e-9, "CPU s a byte of text: minhash_signatures.md, second pass"),
+    "sign native words": (15.3e-9, "CPU s a byte of text, with a language's tokenizer: minhash_signatures.md, second pass"),
+    "sign datatrove": (25.3e-9, "CPU s a byte of text: minhash_signatures.md, second pass"),
     "match": (0.38e-6, "CPU s a band record: minhash_clustering.md, 10**7 documents"),
     "label": (0.27e-6, "CPU s a star: minhash_clustering.md"),
     "round": (0.7e-6, "CPU s an edge and step of a round: minhash_clustering.md, rounds"),
@@ -137,7 +138,7 @@ def estimate(pipeline: Pipeline, scale: Scale, shards: int | None = None) -> Est
             phases += made
             problems += wrong
         else:
-            phases.append(_rows_phase(segment.kind, segment.labels, segment.stages, scale, shards))
+            phases.append(_rows_phase(segment, scale, shards))
     text = scale.documents * scale.text_bytes * _shape("text_part")
     outputs = math.ceil(scale.documents * scale.text_bytes / (pipeline.sink.target_mb * 1e6))
     phases.append(Phase(pipeline.sink.label, outputs, scale.documents * _rate("stage"), text, text))
@@ -166,21 +167,22 @@ def _shards(pipeline: Pipeline, scale: Scale) -> int:
     return math.ceil(len(cut) * archives / some)
 
 
-def _rows_phase(kind: str, labels: str, stages: tuple[Stage, ...], scale: Scale, shards: int) -> Phase:
-    reading = kind == "read"
-    each = sum(_stage_cost(stage, reading and number == 0) for number, stage in enumerate(stages))
-    text = scale.documents * scale.text_bytes
+def _rows_phase(segment: Segment, scale: Scale, shards: int) -> Phase:
+    stages, text = segment.stages, scale.documents * scale.text_bytes
+    each = sum(_stage_cost(stage) for stage in stages)
     memory = max(1.0 if isinstance(stage, GlobalStage) else stage.resources.memory_gb for stage in stages) * 2**30
-    rewrites = reading or any("text" in stage.rewrites for stage in stages)
-    stored = text * _shape("text_part") if rewrites else scale.documents * 8 * sum(len(stage.adds) for stage in stages)
+    writes_text = segment.kind == "read" or any("text" in stage.rewrites for stage in stages)
+    side = scale.documents * 8 * sum(len(stage.adds) for stage in stages)
+    stored = text * _shape("text_part") if writes_text else side
     seen = any("text" in stage.reads for stage in stages)
-    side = scale.documents * 8 * sum(len(stage.reads) + 1 for stage in stages)
-    source = text / TEXT_SHARE if reading else side + seen * text * _shape("text_part")
-    return Phase(labels, shards, scale.documents * each, source, stored, memory=memory)
+    source = scale.documents * 8 * sum(len(stage.reads) + 1 for stage in stages) + seen * text * _shape("text_part")
+    if any(isinstance(stage, Source) for stage in stages):
+        source = text / TEXT_SHARE
+    return Phase(segment.labels, shards, scale.documents * each, source, stored, memory=memory)
 
 
-def _stage_cost(stage: Stage, is_source: bool) -> float:
-    if is_source:
+def _stage_cost(stage: Stage) -> float:
+    if isinstance(stage, Source):
         return _rate("read")
     if isinstance(stage, GlobalStage):
         return _rate("apply")
@@ -190,9 +192,9 @@ def _stage_cost(stage: Stage, is_source: bool) -> float:
 def _global_phases(stage: Stage, scale: Scale, shards: int) -> tuple[list[Phase], list[str]]:
     if isinstance(stage, Minhash):
         return _minhash(stage, scale, shards)
-    if isinstance(stage, Exact | UrlKey | Lines):
+    if isinstance(stage, Exact | KeyedStage | Lines):
         return _keyed(stage, scale, shards)
-    return [], [f"{stage.label}: not estimated; only dedup/minhash, exact, url_key and lines are"]
+    return [], [f"{stage.label}: not estimated; only dedup/minhash, exact, url_key, payload and lines are"]
 
 
 # -- tables of slices
@@ -217,8 +219,8 @@ def table(files: float, slices: float, rows: float, row_bytes: float, columns: i
 
 def _minhash(stage: Minhash, scale: Scale, shards: int) -> tuple[list[Phase], list[str]]:
     n, units, cuts = scale.documents, stage.partitions, stage.match_slices
-    hashes = 3 + len(rank_columns(stage.keep)) + stage.extend
-    records, carried = n * stage.bands, hashes + bool(stage.share_of)
+    hashes = 3 + len(rank_columns(stage.keep))
+    records, carried = n * stage.bands, hashes + stage.extend + bool(stage.share_of)  # what repeats takes next to nothing
     touched = max(n * scale.touched, 1)
     stars = touched * _shape("stars") * stage.bands / 14
     number, text = _shape("number_bytes"), n * scale.text_bytes
@@ -229,7 +231,7 @@ def _minhash(stage: Minhash, scale: Scale, shards: int) -> tuple[list[Phase], li
     verdict, verdicts = table(cuts, ranges, touched, _shape("verdict_bytes"), 4)
     slice_ = _rate("slice")
     made = [
-        Phase("sketch", shards, text * _rate(f"sign {stage.mode}") + sketches * slice_, text * _shape("text_part"), sketch,
+        Phase("sketch", shards, text * _rate(_signing(stage)) + sketches * slice_, text * _shape("text_part"), sketch,
               memory=2 * 2**30),
         Phase("match", units, records * _rate("match") + (sketches + matches) * slice_, sketch, match, shards * units,
               n / stage.ranges * PEAK_BYTES),
@@ -246,6 +248,11 @@ def _minhash(stage: Minhash, scale: Scale, shards: int) -> tuple[list[Phase], li
         made.append(Phase("collect", ranges, 2 * verdicts * slice_, verdict, verdict, cuts * ranges, verdict / ranges * 3))
     named = [replace(phase, name=f"{stage.label}: {phase.name}") for phase in made]
     return named, [f"{stage.label}: {problem}" for problem in _minhash_problems(stage, scale, shards, made)]
+
+
+def _signing(stage: Minhash) -> str:
+    words = stage.mode == "native" and stage.tokenizer not in (None, "whitespace", "spaced")
+    return f"sign {stage.mode}{' words' if words else ''}"
 
 
 def _labelling(stage: Minhash, touched: float, stars: float, match: float, matches: float) -> tuple[list[Phase], float, float]:
@@ -316,7 +323,7 @@ def _slice_problems(shards: int, phases: list[Phase]) -> Iterator[str]:
 # -- equal keys
 
 
-def _keyed(stage: Exact | UrlKey | Lines, scale: Scale, shards: int) -> tuple[list[Phase], list[str]]:
+def _keyed(stage: Exact | KeyedStage | Lines, scale: Scale, shards: int) -> tuple[list[Phase], list[str]]:
     lines = isinstance(stage, Lines)
     rows = scale.documents * (scale.text_bytes / _shape("line_bytes") if lines else 1)
     row_bytes = 8 + _shape("number_bytes") if lines else _shape("key_bytes")
