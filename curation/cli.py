@@ -137,6 +137,38 @@ def explain(
 
 
 @app.command()
+def plan(
+    recipe: Recipe,
+    documents: Annotated[Optional[float], typer.Option(help="Documents with text, e.g. 1e10; or give --input.")] = None,
+    input_: OptionalInputs = None,
+    root: Root = "",
+    set_: Settings = None,
+    allow_code: AllowCode = False,
+    cores: Annotated[int, typer.Option(help="Cores in all.")] = 1,
+    text_bytes: Annotated[float, typer.Option(help="Bytes of text a document.")] = 5000.0,
+    memory_gb: Annotated[float, typer.Option(help="GiB of memory a worker has.")] = 4.0,
+    touched: Annotated[float, typer.Option(help="Share of documents that have a like one.")] = 0.4,
+    mb_s: Annotated[float, typer.Option(help="10**6 bytes a second to and from storage, a core.")] = 50.0,
+    read_ms: Annotated[float, typer.Option(help="Milliseconds a ranged read takes; 20 to 50 on object stores.")] = 1.0,
+) -> None:
+    """Estimate what a run will need, without reading data: bytes, memory, units, hours of each step; and what does not fit."""
+    from curation.inspect.estimate import Scale, estimate, scale_of_inputs
+    from curation.inspect.estimate_report import report
+    from curation.recipe import load_recipe, with_settings
+    from curation.runners.drive import plan_only
+
+    pipeline = with_settings(load_recipe(recipe, allow_code=allow_code), set_ or [])
+    if (documents is None) == (not input_):
+        raise CurationError("plan: wanted --documents or --input, found both or neither")
+    scale = Scale(documents or 1.0, cores, text_bytes, memory_gb, touched, mb_s, read_ms)
+    shards = None
+    if input_:
+        planned, _ = plan_only(pipeline, input_, root=root)
+        scale, shards = scale_of_inputs(planned, scale), len(planned.shards)
+    say(report(estimate(pipeline, scale, shards)))
+
+
+@app.command()
 def census(
     directory: OutFolder, json: Annotated[bool, typer.Option("--json", help="Print census.json as it is.")] = False
 ) -> None:

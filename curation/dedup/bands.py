@@ -30,7 +30,8 @@ INDEXED = 1 << 63
 """The bit of a `doc` that says, in a run against an index of earlier corpora: a member of that index."""
 
 PEAK_BYTES = 240
-"""Bytes a record takes at the peak of `stars`, frame included, with every document in a bucket (measured, with headroom)."""
+"""Bytes a record takes at the peak of a match, reading and writing included, with every document in a bucket (measured, with
+headroom)."""
 
 
 def record_types(carried: Sequence[str]) -> dict[str, pl.DataType]:
@@ -136,27 +137,45 @@ def stars(
     Besides, how many documents the best of their bucket refused, and the HOTTEST largest buckets. With `min_jaccard` None
     none is refused. `indexed`: members of an index are among the records, and better than all others.
     """
-    order = np.argsort(records["key"].to_numpy(), kind="stable")
-    key = records["key"].to_numpy()[order]
+    order, first = _buckets(records, rank_names, indexed)
+    centre, refused = _centres(records, order, first, band, rows, min_jaccard)
+    docs = records["doc"].to_numpy()[order]
+    hottest = _hottest(first, docs)
+    linked = np.flatnonzero(centre >= 0)
+    linked = linked[np.argsort(docs[linked])]
+    to, order = docs[centre[linked]], order[linked]
+    names = [name for name in records.columns if name not in ("partition", "key")]
+    columns = {name: records[name].to_numpy()[order] for name in names} | {"to": to}
+    return pl.DataFrame(columns, schema={**star_types(names)}), refused, hottest
+
+
+def _buckets(records: pl.DataFrame, rank_names: Sequence[str], indexed: bool) -> tuple[np.ndarray, np.ndarray]:
+    """The records that share their key, bucket by bucket, best first: their rows; and where each bucket begins, and the end."""
+    key = records["key"].to_numpy()
+    order = np.argsort(key, kind="stable")
+    key = key[order]
     same = np.zeros(len(key) + 1, dtype=bool)
     same[1:-1] = key[1:] == key[:-1]
-    taken = order[same[1:] | same[:-1]]
-    names = [name for name in records.columns if name not in ("partition", "key")]
-    found = {name: records[name].to_numpy()[taken] for name in ("key", *names)}
-    older_first = [found["doc"] < np.uint64(INDEXED)] if indexed else []
-    place = np.lexsort((found["doc"], *(found[name] for name in reversed(rank_names)), *older_first, found["key"]))
-    found = {name: values[place] for name, values in found.items()}
-    first = np.flatnonzero(np.r_[True, found["key"][1:] != found["key"][:-1], True]) if len(taken) else np.zeros(1, np.int64)
-    centre = np.full(len(taken), -1, dtype=np.int64)
+    order = order[same[1:] | same[:-1]]
+    docs, *others = (records[name].to_numpy()[order] for name in ("doc", *reversed(rank_names), "key"))
+    older_first = [docs < np.uint64(INDEXED)] if indexed else []
+    order = order[np.lexsort([docs, *others[:-1], *older_first, others[-1]])]
+    key = records["key"].to_numpy()[order]
+    first = np.flatnonzero(np.r_[True, key[1:] != key[:-1], True]) if len(order) else np.zeros(1, np.int64)
+    return order, first
+
+
+def _centres(
+    records: pl.DataFrame, order: np.ndarray, first: np.ndarray, band: int, rows: int, min_jaccard: float | None
+) -> tuple[np.ndarray, int]:
+    """`make_stars` over the rows in their order."""
+    centre = np.full(len(order), -1, dtype=np.int64)
     mask = band_mask(band, rows) if min_jaccard is not None else (0, 0)
     bits = sum(half.bit_count() for half in mask)
     allowed = bits - needed_bits(min_jaccard, bits) if min_jaccard is not None else 0
     masks = np.array(mask, dtype=np.uint64)
-    refused = make_stars(first, found["low"], found["high"], masks[0], masks[1], allowed, STAR_ROUNDS, centre)
-    linked = np.flatnonzero(centre >= 0)
-    linked = linked[np.argsort(found["doc"][linked])]
-    columns = {name: found[name][linked] for name in names} | {"to": found["doc"][centre[linked]]}
-    return pl.DataFrame(columns, schema={**star_types(names)}), refused, _hottest(first, found["doc"])
+    low, high = records["low"].to_numpy()[order], records["high"].to_numpy()[order]
+    return centre, make_stars(first, low, high, masks[0], masks[1], allowed, STAR_ROUNDS, centre)
 
 
 def star_types(names: Sequence[str]) -> dict[str, pl.DataType]:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from curation.dedup.bands import INDEXED, SKETCH_BITS, differing, needed_bits
 from curation.text.compiled import kernel
@@ -25,10 +26,10 @@ HEIR_STEPS = 64
 """Survivors a refused document is held against, beyond those its own edges lead to, before it becomes one itself."""
 
 GATHER_BYTES = 180
-"""Bytes a star takes at the peak of `gather` (measured, with headroom)."""
+"""Bytes a star takes at the peak of `gather`, reading and writing included (measured, with headroom)."""
 
-MEMBER_BYTES = 260
-"""Bytes a document takes at the peak of `members` and `clusters`, at three different edges (measured, with headroom)."""
+MEMBER_BYTES = 480
+"""Bytes a document takes at the peak of clustering, at three different edges or more (measured, with headroom)."""
 
 
 def gather(stars: Iterable[pl.DataFrame], labels: Iterable[pl.DataFrame], names: Sequence[str]) -> pl.DataFrame:
@@ -37,14 +38,21 @@ def gather(stars: Iterable[pl.DataFrame], labels: Iterable[pl.DataFrame], names:
     found = pl.concat(stars)
     docs, at = np.unique(found["doc"].to_numpy(), return_index=True)
     nodes = found.select("doc", *names)[at]
-    tos = found.filter(pl.col("to") != pl.col("doc")).group_by("doc").agg(pl.col("to").unique().sort().alias("tos"))
-    empty = pl.DataFrame(schema={"doc": pl.UInt64, "root": pl.UInt64})
-    roots = pl.concat([empty, *(frame.select("doc", "root") for frame in labels)])
-    return (
-        nodes.join(roots, on="doc", how="left", maintain_order="left")
-        .with_columns(pl.coalesce("root", "doc").alias("root"))
-        .join(tos, on="doc", how="left", maintain_order="left")
-    )
+    tos = _lists(docs, found["doc"].to_numpy(), found["to"].to_numpy())
+    del found, at
+    root = docs.copy()
+    for frame in labels:
+        root[np.searchsorted(docs, frame["doc"].to_numpy())] = frame["root"].to_numpy()
+    return nodes.with_columns(pl.Series("root", root), tos)
+
+
+def _lists(docs: np.ndarray, doc: np.ndarray, to: np.ndarray) -> pl.Series:
+    """For each of `docs` (increasing) the other documents its edges lead to, increasing."""
+    order = np.lexsort((to, doc))
+    doc, to = doc[order], to[order]
+    new = np.append(True, (doc[1:] != doc[:-1]) | (to[1:] != to[:-1]))[: len(doc)] & (doc != to)
+    ends = np.append(0, np.searchsorted(doc[new], docs, side="right"))
+    return pl.Series("tos", pa.LargeListArray.from_arrays(ends, pa.array(to[new])))
 
 
 class Members(NamedTuple):
@@ -66,15 +74,23 @@ class Members(NamedTuple):
 def members(gathered: pl.DataFrame, rank_names: Sequence[str], indexed: bool = False) -> Members:
     """Members from what `gather` made, of all documents of the components that are there, in any order; `indexed`: members
     of an index may be among them."""
-    older_first = [pl.col("doc") < pl.lit(INDEXED, dtype=pl.UInt64)] if indexed else []
-    rows = gathered.sort(*older_first, *rank_names, "doc")
-    older = int((rows["doc"].to_numpy() >= np.uint64(INDEXED)).sum()) if indexed else 0
-    number = pl.int_range(pl.len(), dtype=pl.Int64).alias("number")
-    root = rows.select(number, "root").select(pl.col("number").min().over("root"))["number"]
-    edges = rows.select(number, "tos").drop_nulls().explode("tos")
-    numbers = rows.select(pl.col("doc").alias("tos"), number.alias("to"))
-    linked = edges.join(numbers, on="tos", how="left", maintain_order="left").sort("number", "to")
-    return Members(rows.drop("tos"), root.to_numpy(), linked["number"].to_numpy(), linked["to"].to_numpy(), older)
+    doc = gathered["doc"].to_numpy()
+    older_first = [doc < np.uint64(INDEXED)] if indexed else []
+    order = np.lexsort([doc, *(gathered[name].to_numpy() for name in reversed(rank_names)), *older_first])
+    older = int((doc >= np.uint64(INDEXED)).sum()) if indexed else 0
+    rows = gathered.drop("tos")[order]
+    _, least, of = np.unique(rows["root"].to_numpy(), return_index=True, return_inverse=True)
+    lists = gathered["tos"].gather(order)
+    child = np.repeat(np.arange(len(order)), lists.list.len().to_numpy())
+    to = _numbers(rows["doc"].to_numpy(), lists.explode().drop_nulls().to_numpy())
+    place = np.lexsort((to, child))
+    return Members(rows, least[of], child, to[place], older)
+
+
+def _numbers(doc: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Where each wanted document stands in `doc`."""
+    order = np.argsort(doc)
+    return order[np.searchsorted(doc, wanted, sorter=order)]
 
 
 @kernel

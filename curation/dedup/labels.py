@@ -22,6 +22,9 @@ from curation.text.compiled import kernel, leaf
 LABEL_BYTES = 90
 """Bytes a document takes at the peak of `Components`, its labels included (measured, with headroom)."""
 
+ROUND_BYTES = 200
+"""Bytes an edge takes at the peak of a round (measured, with headroom)."""
+
 EDGES = {"doc": pl.UInt64(), "to": pl.UInt64()}
 LABELS = {"doc": pl.UInt64(), "root": pl.UInt64(), "partition": pl.UInt32()}
 
@@ -146,31 +149,51 @@ class Components:
         """`doc` and `root` of every document that is not itself the least of its component, and its slice."""
         docs, roots = np.empty(self._used, dtype=np.uint64), np.empty(self._used, dtype=np.uint64)
         n = roots_of(self._keys, self._parent, docs, roots)
-        made = pl.DataFrame({"doc": docs[:n], "root": roots[:n]}).with_columns(spread(docs[:n], slices))
-        return made.sort("doc").match_to_schema(LABELS)
+        order = np.argsort(docs[:n])
+        docs, roots = docs[order], roots[order]
+        return pl.DataFrame({"doc": docs, "root": roots}).with_columns(spread(docs, slices)).match_to_schema(LABELS)
 
 
 def both_ways(edges: pl.DataFrame, slices: int) -> pl.DataFrame:
     """Every edge twice, once in the slice of each of its ends, which is then `doc`; each pair once."""
-    turned = edges.select(pl.col("to").alias("doc"), pl.col("doc").alias("to"))
-    both = pl.concat([edges.select(*EDGES), turned]).filter(pl.col("doc") != pl.col("to")).unique()
-    return both.with_columns(spread(both["doc"].to_numpy(), slices)).sort("doc", "to")
+    doc, to = edges["doc"].to_numpy(), edges["to"].to_numpy()
+    return _frame(np.append(doc, to), np.append(to, doc), slices)
 
 
 def large_star(edges: pl.DataFrame, slices: int) -> pl.DataFrame:
     """Edges from each neighbour greater than a document to the least document around it, in the slice of the neighbour."""
-    least = pl.min_horizontal("doc", pl.col("to").min().over("doc"))
-    stars = edges.with_columns(least.alias("least"))
-    hung = stars.filter(pl.col("to") > pl.col("doc")).select(pl.col("to").alias("doc"), pl.col("least").alias("to")).unique()
-    return hung.with_columns(spread(hung["doc"].to_numpy(), slices)).sort("doc", "to")
+    doc, to, least = _with_least(edges)
+    hung = to > doc
+    return _frame(to[hung], np.minimum(least, doc)[hung], slices)
 
 
 def small_star(edges: pl.DataFrame) -> pl.DataFrame:
     """Edges from a document and its lesser neighbours to the least of those; `edges` lead from greater to lesser."""
-    least = pl.col("to").min().over("doc")
-    own = edges.select("doc", least.alias("to"))
-    others = edges.select(pl.col("to").alias("doc"), least.alias("to"))
-    return pl.concat([own, others]).filter(pl.col("doc") != pl.col("to")).unique()
+    doc, to, least = _with_least(edges)
+    return _frame(np.append(doc, to), np.append(least, least), 1).drop("partition")
+
+
+def _frame(doc: np.ndarray, to: np.ndarray, slices: int) -> pl.DataFrame:
+    """Edges between different documents, each once, by `doc` and `to`, and the slice of `doc`."""
+    doc, to = _sorted_pairs(doc, to)
+    apart = doc != to
+    doc, to = doc[apart], to[apart]
+    return pl.DataFrame({"doc": doc, "to": to}, schema=EDGES).with_columns(spread(doc, slices))
+
+
+def _with_least(edges: pl.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The edges, sorted, and for each the least document its `doc` has an edge to."""
+    doc, to = _sorted_pairs(edges["doc"].to_numpy(), edges["to"].to_numpy())
+    starts = np.flatnonzero(np.append(True, doc[1:] != doc[:-1])[: len(doc)])
+    return doc, to, np.repeat(to[starts], np.diff(np.append(starts, len(doc))))
+
+
+def _sorted_pairs(doc: np.ndarray, to: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs by `doc` and `to`, each once."""
+    order = np.lexsort((to, doc))
+    doc, to = doc[order], to[order]
+    new = np.append(True, (doc[1:] != doc[:-1]) | (to[1:] != to[:-1]))[: len(doc)]
+    return doc[new], to[new]
 
 
 def edge_digest(edges: pl.DataFrame) -> int:

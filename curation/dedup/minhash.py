@@ -38,7 +38,7 @@ from curation.dedup import index_match, labels
 from curation.dedup.bands import INDEXED, PEAK_BYTES, band_records, record_types, stars
 from curation.dedup.components import GATHER_BYTES, MEMBER_BYTES, VERDICT, Members, clusters, gather, members, verdict
 from curation.dedup.index import MANIFEST, Index, kind_of, open_index, probe
-from curation.dedup.labels import LABEL_BYTES, Components
+from curation.dedup.labels import LABEL_BYTES, ROUND_BYTES, Components
 from curation.dedup.scope import check_scope, scope_keys
 from curation.dedup.signatures import Family, band_keys, bit_sketch, signer_of
 from curation.dedup.survivors import Rule, check_policy, rank_columns, ranks
@@ -249,7 +249,8 @@ class Minhash(GlobalStage):
 
     def check_memory(self, step: str, number: int, rows: int) -> None:
         """Stops before a unit reads more than `memory_gb`."""
-        need = rows * {"match": PEAK_BYTES, "gather": GATHER_BYTES, "cluster": MEMBER_BYTES}.get(step, 0) / 2**30
+        sizes = {"match": PEAK_BYTES, "gather": GATHER_BYTES, "cluster": MEMBER_BYTES}
+        need = rows * (ROUND_BYTES if step.startswith(("large", "small")) else sizes.get(step, 0)) / 2**30
         if need <= self.memory_gb:
             return
         enough = self.bands * math.ceil(1.1 * self.ranges * need / self.memory_gb)
