@@ -38,10 +38,10 @@ class Steps:
     def store(self, name: str, rows: pl.DataFrame) -> PartRef:
         """Sketches of a shard."""
         ordered = rows.sort("partition", "doc", maintain_order=True)
-        return self._kept(name, lambda out, result: unit_global._write(ordered, out, result, self.stage.partitions))[0]
+        return self._kept(name, lambda out, result: unit_global._write(ordered, out, result, self.stage.partition_count))[0]
 
     def match(self, sketches: tuple[PartRef, ...], numbers: Sequence[int] | None = None) -> list[Made]:
-        wanted = range(self.stage.partitions) if numbers is None else numbers
+        wanted = range(self.stage.partition_count) if numbers is None else numbers
         units = [Unit("match", 1, n, "0", taken=(sketches,)) for n in wanted]
         return [self._unit(f"match-{u.number:05d}", unit_global.match, u) for u in units]
 

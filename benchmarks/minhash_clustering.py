@@ -150,7 +150,7 @@ def measure(n: int, kind: str) -> dict[str, Any]:
         verdict = apart(read_verdict, folder, [part for part, _ in found["cluster"].made])
         outcome = apart(judged, n, kind, *verdict)
     steps = {name: figures(step) for name, step in found.items()}
-    return {"n": n, "kind": kind, "partitions": stage.partitions, "sketches": sum(p.bytes for p in made), "steps": steps,
+    return {"n": n, "kind": kind, "partitions": stage.partition_count, "sketches": sum(p.bytes for p in made), "steps": steps,
             "touched": sum(t.rows for _, t in found["gather"].made), **outcome}  # fmt: skip
 
 

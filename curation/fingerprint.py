@@ -47,8 +47,9 @@ def columns_fingerprint(stage: Stage) -> str:
 
 def step_fingerprints(stage: GlobalStage) -> tuple[str, str, str]:
     """Digests of everything that decides what a global stage's sketches, matches and later steps hold."""
-    fields = _fields(stage)
-    sketching = fields if stage.sketch_fields is None else {name: fields[name] for name in stage.sketch_fields}
+    fields = {**_fields(stage), "partitions": stage.partition_count}
+    named = {"partitions", *(stage.sketch_fields or ())}
+    sketching = fields if stage.sketch_fields is None else {name: fields[name] for name in sorted(named)}
     matching = fields if stage.match_fields is None else {**sketching, **{name: fields[name] for name in stage.match_fields}}
     sketch = digest([_identity(stage, stage.sketches_files), _plain(sketching)])
     match, settle = (digest([_identity(stage), _plain(part)]) for part in (matching, fields))

@@ -279,7 +279,7 @@ class Plan:
         above = _prints(made)
         matches = [
             Unit("match", segment.index, n, short(["match", of_match, n, above]), taken=(made,))
-            for n in range(stage.partitions)
+            for n in range(stage.partition_count)
         ]
         yield Wave(f"{stage.label}: match", matches)
         tables = {"match": self._made(matches)}

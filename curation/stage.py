@@ -227,6 +227,11 @@ class GlobalStage(Stage):
     """True when a document's verdict needs the matches of one partition only: each is settled alone."""
 
     @property
+    def partition_count(self) -> int:
+        """How many partitions sketches are cut into: `partitions`, unless the stage finds the number by itself."""
+        return self.partitions
+
+    @property
     def sketch_reads(self) -> tuple[str, ...]:
         """Columns `sketch` is given, besides `doc`."""
         return self.reads
@@ -255,7 +260,7 @@ class GlobalStage(Stage):
         """The steps from matches to the verdict; `sketched` rows in all sketches, `matched` in each partition. Called again
         with the same tallies it must yield the same steps."""
         if self.settles_apart:
-            yield Step("settle", (Take("match", "own"),), units=self.partitions)
+            yield Step("settle", (Take("match", "own"),), units=self.partition_count)
         else:
             yield Step("settle", (Take("match", "all"),))
         return None

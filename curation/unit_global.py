@@ -30,10 +30,10 @@ def sketch(folder: Folder, stage: GlobalStage, unit: Unit, out: BinaryIO, result
                 heavy = sorted(HEAVY & set(rows.columns))
                 if heavy and not stage.needs_text:
                     _broke(stage, "sketch", "no text, unless it declares needs_text", ", ".join(heavy))
-                _check_partitions(stage, "sketch", rows, stage.partitions)
+                _check_partitions(stage, "sketch", rows, stage.partition_count)
                 made.append(rows)
     rows = pl.concat(made).sort("partition", "doc", maintain_order=True) if made else pl.DataFrame()
-    return _write(rows, out, result, stage.partitions)
+    return _write(rows, out, result, stage.partition_count)
 
 
 def match(folder: Folder, stage: GlobalStage, unit: Unit, out: BinaryIO, result: Result) -> dict[str, pa.DataType]:

@@ -29,11 +29,13 @@ def settled(
         return rows if seed is None else rows.sample(fraction=1, shuffle=True, seed=seed)
 
     sketches = pl.concat([stage.sketch(shard.select("doc", *stage.sketch_reads)) for shard in shards])
-    assert sketches.schema["partition"] == pl.UInt32 and sketches.filter(pl.col("partition") >= stage.partitions).is_empty()
+    assert (
+        sketches.schema["partition"] == pl.UInt32 and sketches.filter(pl.col("partition") >= stage.partition_count).is_empty()
+    )
     partitions = {int(part["partition"][0]): drawn(part) for part in sketches.partition_by("partition", maintain_order=True)}
     tables: dict[str, list[Table]] = {"match": []}
     tallies = []
-    for number in range(stage.partitions):
+    for number in range(stage.partition_count):
         rows = partitions.get(number)
         if rows is not None:
             known = stage.known(number)

@@ -33,10 +33,9 @@ from ray.cluster_utils import Cluster  # noqa: E402
 
 @pytest.fixture
 def cluster() -> Iterator[Any]:
-    """A head that runs no unit and three nodes of one core each, on loopback."""
-    here = {"node_ip_address": "127.0.0.1"}
-    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **here})
-    workers = [nodes.add_node(num_cpus=1, **here) for _ in range(3)]
+    """A head that runs no unit and three nodes of one core each."""
+    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    workers = [nodes.add_node(num_cpus=1) for _ in range(3)]
     ray.init(address=nodes.address, log_to_driver=False, runtime_env={"env_vars": {"POLARS_MAX_THREADS": "1"}})
     nodes.wait_for_nodes()
     yield nodes, workers
@@ -131,7 +130,9 @@ def test_the_driver_is_killed_and_started_again(cluster: Any, tmp_path: Path) ->
     inputs, out = make_inputs(tmp_path), tmp_path / "out"
     command = [sys.executable, "-c", DRIVER, "rows", str(inputs), str(out), nodes.address]
     paths = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-    driver = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": paths})
+    # the nodes listen at this machine's own address, which is not loopback: without a token the driver would refuse
+    environment = {**os.environ, "PYTHONPATH": paths, "RAY_AUTH_TOKEN": "of a test"}
+    driver = subprocess.Popen(command, env=environment)
     before: dict[str, int] = {}
     while sum(name.startswith("s01-rows") for name in before) < 2:
         assert driver.poll() is None
@@ -139,7 +140,7 @@ def test_the_driver_is_killed_and_started_again(cluster: Any, tmp_path: Path) ->
         before = committed(out) if out.exists() else {}
     driver.kill()
     driver.wait()
-    subprocess.run(command, env={**os.environ, "PYTHONPATH": paths}, check=True)
+    subprocess.run(command, env=environment, check=True)
     run_locally(RECIPES["rows"], inputs, tmp_path / "local")
     assert snapshot(out) == snapshot(tmp_path / "local")
     after = committed(out)

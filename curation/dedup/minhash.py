@@ -26,7 +26,7 @@ import os
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -36,7 +36,8 @@ import pyarrow as pa
 
 from curation.dedup import index_match, labels
 from curation.dedup.bands import INDEXED, PEAK_BYTES, band_records, record_types, stars
-from curation.dedup.components import GATHER_BYTES, MEMBER_BYTES, VERDICT, Members, clusters, gather, members, verdict
+from curation.dedup.cluster_report import check_shares, gather_report, largest_clusters, per_origin
+from curation.dedup.components import GATHER_BYTES, MEMBER_BYTES, VERDICT, clusters, gather, members, verdict
 from curation.dedup.index import MANIFEST, Index, kind_of, open_index, probe
 from curation.dedup.labels import LABEL_BYTES, ROUND_BYTES, Components
 from curation.dedup.scope import check_scope, scope_keys
@@ -49,8 +50,7 @@ from curation.stage import Found, GlobalStage, Resources, Settling, Step, Take, 
 TEXT_BYTES = "text_bytes"
 """Name under which a survivor policy may ask for the size of the text itself, in bytes."""
 
-REPORTED = 20
-"""Buckets and clusters a report names at most, the largest first."""
+MOST_PARTITIONS = 1 << 20
 
 _SHORT = ("exact", "keep")
 
@@ -121,7 +121,7 @@ class Minhash(GlobalStage):
     libraries: ClassVar[tuple[str, ...]] = ("polars", "numpy", "numba")
     sketch_fields: ClassVar[tuple[str, ...]] = (
         "mode", "hash", "bands", "rows", "ngram", "seed", "tokenizer", "scope", "keep", "short_documents", "extend",
-        "share_of", "partitions",
+        "share_of",
     )  # fmt: skip
     match_fields: ClassVar[tuple[str, ...]] = ("min_jaccard",)
     path_fields: ClassVar[tuple[str, ...]] = ("index",)
@@ -141,11 +141,9 @@ class Minhash(GlobalStage):
         for name in ("share_from", "documents", "memory_gb", "settle_memory_gb"):
             if not getattr(self, name) > 0:
                 raise _wrong(name, "more than 0", getattr(self, name))
-        older = 0 if self.index is None else self._open().manifest.documents
-        if not self.partitions:
-            object.__setattr__(self, "partitions", self.bands * self.ranges_for(self.documents + older))
-        if self.partitions % self.bands or not 0 < self.partitions <= 1 << 20:
-            raise _wrong("partitions", f"0, or a multiple of {self.bands} (bands) up to {1 << 20}", self.partitions)
+        if self.partition_count % self.bands or not 0 < self.partition_count <= MOST_PARTITIONS:
+            wanted = f"0, or a multiple of {self.bands} (bands) up to {MOST_PARTITIONS}"
+            raise _wrong("partitions", wanted, self.partition_count)
 
     @property
     def family(self) -> Family:
@@ -165,10 +163,16 @@ class Minhash(GlobalStage):
     def files(self) -> tuple[Path, ...]:
         return () if self.index is None else (Path(self.index) / MANIFEST,)
 
+    @cached_property
+    def partition_count(self) -> int:
+        """`partitions`, or as many as the documents expected need, those of the index included."""
+        older = 0 if self.index is None else self._open().manifest.documents
+        return self.partitions or self.bands * self.ranges_for(self.documents + older)
+
     @property
     def ranges(self) -> int:
         """Key ranges a band is cut into."""
-        return self.partitions // self.bands
+        return self.partition_count // self.bands
 
     def ranges_for(self, documents: int) -> int:
         """Key ranges a band needs, so that a match of evenly spread documents takes at most `memory_gb`."""
@@ -288,7 +292,7 @@ class Minhash(GlobalStage):
         rows, refused, hottest = stars(records, ranked, band, self.rows, self.min_jaccard, has_index)
         if has_index:
             rows = index_match.led_to_survivors(rows, known)
-        seen = _per_origin(new) if band == 0 else {}
+        seen = per_origin(new) if band == 0 else {}
         facts = {"seen": seen, "refused": refused, "hottest": [list(bucket) for bucket in hottest]}
         return Found(rows.with_columns(labels.spread(rows["doc"].to_numpy(), self.match_slices)), facts)
 
@@ -360,39 +364,19 @@ class Minhash(GlobalStage):
             "clustered": settled.height,
             "clusters": settled["kept"].n_unique(),
             "of_index": int((settled["kept"].to_numpy() >= np.uint64(INDEXED)).sum()) if self.index is not None else 0,
-            "largest": _largest(found, centre),
+            "largest": largest_clusters(found, centre),
         }
         return Found(settled, facts)
 
     def _report(self, seen: Counter[str], matched: list[Tally], clustered: list[Tally]) -> Mapping[str, Any]:
         """Sums for the census; raises RunStopped when a cluster holds too much of what belongs together."""
-        facts = [tally.facts for tally in clustered if tally.facts]
-        largest = sorted((row for fact in facts for row in fact["largest"]), key=lambda row: (-row[0], row[2], row[1]))
-        hottest = sorted((b for tally in matched for b in tally.facts.get("hottest", ())), key=lambda b: (-b[0], b[1]))
-        for size, origin, kept, whole in largest:
-            share = size / seen[origin]
-            if self.max_cluster_share is not None and size >= self.share_from and share > self.max_cluster_share:
-                named = ", ".join(self.share_of) or "run"
-                raise RunStopped(
-                    explain_mismatch(
-                        f"dedup/minhash: the cluster of doc={kept} holds {whole} documents: a template, or a broken extractor?",
-                        wanted=f"at most {self.max_cluster_share:.1%} of the {seen[origin]} documents of one {named}",
-                        found=f"{share:.1%} ({size}); the largest bucket, of doc={hottest[0][1]}, holds {hottest[0][0]}",
-                        hint="look at that document; put dedup/exact before it, raise min_jaccard or max_cluster_share",
-                    )
-                )
-        names = ("clustered", "clusters") if self.index is None else ("clustered", "clusters", "of_index")
-        sums: dict[str, Any] = {name: sum(fact[name] for fact in facts) for name in names}
-        if self.index is not None:
-            sums["index"] = self._open().sha256
-        told = sorted({(row[2], row[3]) for row in largest}, key=lambda cluster: (-cluster[1], cluster[0]))
-        return {
-            "documents": seen.total(),
-            **sums,
-            "refused": sum(tally.facts.get("refused", 0) for tally in matched),
-            "largest_clusters": [{"kept": kept, "documents": size} for kept, size in told[:REPORTED]],
-            "hottest_buckets": [{"best": best, "documents": size} for size, best in hottest[:REPORTED]],
-        }
+        found = gather_report(seen, matched, clustered)
+        if self.max_cluster_share is not None:
+            check_shares(found, self.max_cluster_share, self.share_from, self.share_of)
+        if self.index is None:
+            return found.told
+        of_index = sum(tally.facts["of_index"] for tally in clustered if tally.facts)
+        return {**found.told, "of_index": of_index, "index": self._open().sha256}
 
     # -- apply
 
@@ -447,26 +431,3 @@ def _opened(path: str, changed_ns: int) -> Index:
 
 def _digest(tallies: list[Tally]) -> int:
     return sum(tally.facts.get("digest", 0) for tally in tallies) % (1 << 64)
-
-
-def _per_origin(rows: pl.DataFrame) -> dict[str, int]:
-    """How many rows have each `origin`, as a decimal number; all under "0" where there is no such column."""
-    if "origin" not in rows.columns:
-        return {"0": rows.height}
-    return {str(origin): count for origin, count in rows.group_by("origin").len().sort("origin").iter_rows()}
-
-
-def _largest(found: Members, centre: np.ndarray) -> list[list]:
-    """Of the REPORTED clusters that hold most of one origin: documents of it, the origin, the survivor, all documents."""
-    rows, centre = found.rows[found.indexed :], centre[found.indexed :]
-    origin = rows["origin"] if "origin" in rows.columns else pl.Series([0] * len(centre), dtype=pl.UInt64)
-    counted = (
-        pl.DataFrame({"kept": found.doc[centre], "origin": origin})
-        .group_by("kept", "origin")
-        .len("size")
-        .with_columns(pl.col("size").sum().over("kept").alias("whole"))
-        .filter(pl.col("whole") > 1)
-        .sort("size", "kept", "origin", descending=(True, False, False))
-        .head(REPORTED)
-    )
-    return [[size, str(origin), kept, whole] for kept, origin, size, whole in counted.iter_rows()]

@@ -218,7 +218,7 @@ def table(files: float, slices: float, rows: float, row_bytes: float, columns: i
 
 
 def _minhash(stage: Minhash, scale: Scale, shards: int) -> tuple[list[Phase], list[str]]:
-    n, units, cuts = scale.documents, stage.partitions, stage.match_slices
+    n, units, cuts = scale.documents, stage.partition_count, stage.match_slices
     hashes = 3 + len(rank_columns(stage.keep))
     records, carried = n * stage.bands, hashes + stage.extend + bool(stage.share_of)  # what repeats takes next to nothing
     touched = max(n * scale.touched, 1)
@@ -261,7 +261,7 @@ def _labelling(stage: Minhash, touched: float, stars: float, match: float, match
     if not goes_in_rounds(stage, touched):
         labels, labelled = table(1, cuts, 0.84 * touched, 2 * _shape("number_bytes"), 2)
         cpu = stars * _rate("label") + (matches + labelled) * slice_
-        one = Phase("label", 1, cpu, match, labels, stage.partitions * cuts, touched * LABEL_BYTES)
+        one = Phase("label", 1, cpu, match, labels, stage.partition_count * cuts, touched * LABEL_BYTES)
         return [one], labels, labelled
     edge_bytes = 2 * _shape("number_bytes")
     edges = touched * _shape("edges") * stage.bands / 14
@@ -294,7 +294,7 @@ def _minhash_problems(stage: Minhash, scale: Scale, shards: int, phases: list[Ph
     if over.memory > allowed:
         enough = stage.bands * math.ceil(1.1 * stage.ranges * over.memory / allowed)
         if enough > MOST_PARTITIONS:
-            need = over.memory * stage.partitions / MOST_PARTITIONS / 2**30
+            need = over.memory * stage.partition_count / MOST_PARTITIONS / 2**30
             yield f"{over.name} needs {enough} partitions, {MOST_PARTITIONS} are possible: memory_gb={math.ceil(need)} a worker"
         else:
             yield (
@@ -327,8 +327,8 @@ def _keyed(stage: Exact | KeyedStage | Lines, scale: Scale, shards: int) -> tupl
     lines = isinstance(stage, Lines)
     rows = scale.documents * (scale.text_bytes / _shape("line_bytes") if lines else 1)
     row_bytes = 8 + _shape("number_bytes") if lines else _shape("key_bytes")
-    sketch, filled = table(shards, stage.partitions, rows, row_bytes, 4)
-    gone, units = rows * scale.touched, stage.partitions
+    sketch, filled = table(shards, stage.partition_count, rows, row_bytes, 4)
+    gone, units = rows * scale.touched, stage.partition_count
     found, _ = table(units, 1, gone, 2 * _shape("number_bytes"), 3)
     memory = rows / units * _shape("line_memory" if lines else "key_memory")
     cpu = rows * _rate("line" if lines else "key") / 2

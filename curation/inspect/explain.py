@@ -47,7 +47,8 @@ def explain_run(plan: Plan, inputs: Inputs) -> str:
             stage = segment.stages[0]
             assert isinstance(stage, GlobalStage)
             lines.append(
-                f"  segment {segment.index}: {len(plan.shards)} sketches, {stage.partitions} matches, settled  ({stage.label})"
+                f"  segment {segment.index}: {len(plan.shards)} sketches, {stage.partition_count} matches, settled  "
+                f"({stage.label})"
             )
         else:
             lines.append(f"  segment {segment.index}: {len(plan.shards)} units  ({segment.labels})")

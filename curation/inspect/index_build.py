@@ -86,7 +86,7 @@ class _Run:
 
     @property
     def ranges(self) -> int:
-        return self.settings["partitions"] // self.settings["bands"]
+        return self.sketches[0].slices // self.settings["bands"]
 
     def kind(self) -> Kind:
         family = Family(**{n: self.settings[n] for n in ("mode", "hash", "bands", "rows", "ngram", "seed", "tokenizer")})

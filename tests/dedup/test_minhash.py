@@ -8,6 +8,7 @@ import random
 import re
 import struct
 from collections import defaultdict
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -395,9 +396,10 @@ def test_a_partition_beyond_its_memory_stops_before_it_is_matched() -> None:
 
 
 def test_partitions_follow_from_the_documents_expected() -> None:
-    assert Minhash().partitions == 14
+    assert Minhash().partition_count == 14
+    assert replace(Minhash(), documents=10**9).partition_count == Minhash(documents=10**9).partition_count > 14
     assert Minhash(documents=10**9).ranges == Minhash().ranges_for(10**9) > 50
-    assert Minhash(bands=20, rows=20).partitions == 20
+    assert Minhash(bands=20, rows=20).partition_count == 20
 
 
 @pytest.mark.parametrize("size", [1, 1_000_000])
