@@ -34,10 +34,10 @@ bench: $(VENV)/.test  ## side by side with the peers; needs the real data folder
 	$(PYTHON) benchmarks/decontamination.py
 	$(PYTHON) benchmarks/hostile_text.py
 	$(PYTHON) benchmarks/minhash_signatures.py $$CURATION_DATA --write
-	$(PYTHON) benchmarks/minhash_stages.py $$CURATION_DATA .bench-cache.json --write
+	$(PYTHON) benchmarks/minhash_stages.py $$CURATION_DATA bench-work/stages.json --write
 	$(PYTHON) benchmarks/minhash_clustering.py
-	$(PYTHON) benchmarks/dedup_kinds.py
-	$(PYTHON) benchmarks/incremental_dedup.py
+	$(PYTHON) benchmarks/dedup_kinds.py $$CURATION_DATA --write
+	PYTHONPATH=.:tests $(PYTHON) benchmarks/incremental_dedup.py
 
 soak: $(VENV)/.test  ## the long fault and quality runs
 	$(PYTHON) -m pytest -q -m soak

@@ -8,6 +8,7 @@ found: where the cuts of a file meet, and how much text is left for the sink to 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -15,6 +16,8 @@ from curation.errors import RunStopped
 from curation.fingerprint import columns_fingerprint, digest, stage_fingerprint, step_fingerprints
 from curation.pipeline import Pipeline, Segment
 from curation.stage import GlobalStage, Input, Piece, Step, Take, Tally
+
+logger = logging.getLogger("curation")
 
 FINGERPRINT_DIGITS = 20
 
@@ -64,6 +67,7 @@ class Unit:
     heads. `verdicts`: label of a global stage -> where the verdict lies that the unit applies. `taken`: the tables a match
     or step reads, one tuple for each of its step's takes.
     `step`: what a step unit does, and `bounds`, the first document of each range of shards, by which a verdict is cut.
+    `documents`: how many were alive when a global stage began.
     `reuse_keys`: label -> key under which its columns may be taken over from an earlier commit; `limit`: documents it may
     still read.
     """
@@ -77,6 +81,7 @@ class Unit:
     taken: tuple[tuple[PartRef, ...], ...] = ()
     step: Step | None = None
     bounds: tuple[int, ...] = ()
+    documents: int = 0
     verdicts: Mapping[str, VerdictRef] = field(default_factory=dict)
     reuse_keys: Mapping[str, str] = field(default_factory=dict)
     limit: int | None = None
@@ -269,16 +274,27 @@ class Plan:
         """The waves of a global stage; returns where its verdict lies."""
         stage = segment.stages[0]
         assert isinstance(stage, GlobalStage)
+        documents = self._alive(segment)
+        stage = stage.sized(documents)
+        planned = (stage.label, documents, stage.partition_count, stage.resources.memory_gb)
+        logger.info("%s: %d documents in %d partitions, at most %g GiB a unit", *planned)
         of_sketch, of_match, of_steps = step_fingerprints(stage)
         sketches = [
-            Unit("sketch", segment.index, n, short(["sketch", of_sketch, _prints(parts)]), shards=(tuple(parts),))
+            Unit(
+                "sketch",
+                segment.index,
+                n,
+                short(["sketch", of_sketch, _prints(parts)]),
+                shards=(tuple(parts),),
+                documents=documents,
+            )
             for n, parts in enumerate(self.parts)
         ]
         yield Wave(f"{stage.label}: sketch", sketches)
         made = self._made(sketches)
         above = _prints(made)
         matches = [
-            Unit("match", segment.index, n, short(["match", of_match, n, above]), taken=(made,))
+            Unit("match", segment.index, n, short(["match", of_match, n, above]), taken=(made,), documents=documents)
             for n in range(stage.partition_count)
         ]
         yield Wave(f"{stage.label}: match", matches)
@@ -286,7 +302,8 @@ class Plan:
         settling = stage.settling(sum(p.rows for p in made), self._tallies(matches))
         step = next(settling)
         while True:
-            units = [self._step_unit(segment, step, n, tables, of_steps) for n in range(step.units)]
+            made_of = (self._step_unit(segment, step, n, tables, of_steps) for n in range(step.units))
+            units = [replace(unit, documents=documents) for unit in made_of]
             yield Wave(f"{stage.label}: {step.name}", units)
             tables[step.name] = self._made(units)
             try:
@@ -304,6 +321,12 @@ class Plan:
         units = [self._step_unit(segment, collect, n, {"verdict": verdict}, "") for n in ranges]
         yield Wave(f"{stage.label}: {COLLECT}", units)
         return [VerdictRef((part,), 0) for part in self._made(units)]
+
+    def _alive(self, segment: Segment) -> int:
+        """Documents alive before a segment."""
+        before = self.segments[segment.index - 1]
+        names = (f"s{before.index:02d}-{before.kind}-{shard:05d}" for shard in range(len(self.shards)))
+        return sum(self.final[name]["rows_alive"] for name in names)
 
     def _step_unit(
         self, segment: Segment, step: Step, number: int, tables: Mapping[str, tuple[PartRef, ...]], own: str

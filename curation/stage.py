@@ -231,6 +231,10 @@ class GlobalStage(Stage):
         """How many partitions sketches are cut into: `partitions`, unless the stage finds the number by itself."""
         return self.partitions
 
+    def sized(self, documents: int) -> GlobalStage:
+        """The stage for so many documents, which the plan has counted; one whose partitions follow from them returns a copy."""
+        return self
+
     @property
     def sketch_reads(self) -> tuple[str, ...]:
         """Columns `sketch` is given, besides `doc`."""

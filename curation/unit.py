@@ -95,6 +95,7 @@ class Worker:
             return ShardMaker(self.pipeline, self.folder).documents(unit, out, result)
         stage = self.segments[unit.segment].stages[0]
         assert isinstance(stage, GlobalStage)
+        stage = stage.sized(unit.documents)
         step = {"sketch": unit_global.sketch, "match": unit_global.match, "step": unit_global.step}[unit.kind]
         return step(self.folder, stage, unit, out, result)
 

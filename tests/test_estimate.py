@@ -84,7 +84,7 @@ def test_slices_without_rows_are_not_written() -> None:
 @settings(max_examples=40, deadline=None)
 @given(n=st.floats(1, 1e11), more=st.floats(1.1, 1e3), touched=st.floats(0, 1), shards=st.integers(1, 10**6))
 def test_more_documents_never_take_less(n: float, more: float, touched: float, shards: int) -> None:
-    stages = (dedup.Lines(), dedup.UrlKey(), dedup.Exact(), dedup.Minhash(settle_memory_gb=1e9, extend=True))
+    stages = (dedup.Lines(), dedup.UrlKey(), dedup.Exact(), dedup.Minhash(settle_memory_gb=1e9, extend=True, partitions=14))
     planned_ = pipeline(*stages)
     less = estimate(planned_, Scale(n, touched=touched), shards)
     later = estimate(planned_, Scale(n * more, touched=touched), shards)
@@ -104,7 +104,7 @@ def test_labels_go_in_rounds_where_one_place_is_too_small() -> None:
 
 
 def test_what_it_advises_fits() -> None:
-    found = planned(dedup.Minhash(memory_gb=4), 1e9, 20_000)
+    found = planned(dedup.Minhash(memory_gb=4, partitions=14), 1e9, 20_000)
     (advice,) = [p for p in found.problems if "partitions=" in p]
     partitions = int(advice.split("partitions=")[1].split(",")[0])
     again = planned(dedup.Minhash(memory_gb=4, partitions=partitions), 1e9, 20_000)
@@ -158,3 +158,10 @@ def test_the_report_names_every_phase_and_assumption() -> None:
     text = report(found)
     assert all(phase.name[:30] in text for phase in found.phases)
     assert "minhash_clustering.md" in text and "everything fits" in text
+
+
+def test_partitions_follow_from_the_documents() -> None:
+    found = planned(dedup.Minhash(), 1e9, 10_000)
+    match = found.phase("minhash: match")
+    assert match.units == 14 * 90 and match.memory <= 2.5 * 2**30
+    assert not [problem for problem in found.problems if problem.startswith("minhash: match takes")]

@@ -25,7 +25,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -51,6 +51,9 @@ TEXT_BYTES = "text_bytes"
 """Name under which a survivor policy may ask for the size of the text itself, in bytes."""
 
 MOST_PARTITIONS = 1 << 20
+
+USUAL_DOCUMENTS = 10_000_000
+"""How many are taken for granted before they are counted, as when a recipe is explained."""
 
 _SHORT = ("exact", "keep")
 
@@ -81,10 +84,11 @@ class Minhash(GlobalStage):
     documents or more holds a larger share than `max_cluster_share` (0 to 1) of all that belong together, the run stops:
     a template, or a broken extractor. None never stops.
 
-    Memory: `documents` is how many documents are expected in all, `memory_gb` (GiB) what one unit may take: `partitions`
-    follows from both unless given (then a multiple of `bands`), and a partition that would take more stops the run
-    before it is read; the members of an index count. `settle_memory_gb` (GiB) is what one place may take to label
-    components, about 90 bytes a document; more documents than that are labelled in rounds over slices, with the same answer.
+    Memory: `documents` is how many documents there are in all (None: as the plan counts them when the stage begins),
+    `memory_gb` (GiB) what one unit may take: `partitions` follows from both unless given (then a multiple of `bands`), and a
+    partition that would take more stops the run before it is read; the members of an index count. `settle_memory_gb` (GiB)
+    is what one place may take to label components, about 90 bytes a document; more documents than that are labelled in
+    rounds over slices, with the same answer.
 
     `index`: folder of an index of earlier corpora, on a disk that every worker sees, made by `curation index build` of a run
     with the same signatures, scope and short_documents. Its members are better than every document of this run, and nothing
@@ -112,7 +116,7 @@ class Minhash(GlobalStage):
     share_of: Sequence[str] = ("source",)
     max_cluster_share: float | None = 0.1
     share_from: int = 1000
-    documents: int = 10_000_000
+    documents: int | None = None
     memory_gb: float = 2.5
     settle_memory_gb: float = 8.0
     index: str | None = None
@@ -139,9 +143,10 @@ class Minhash(GlobalStage):
         if self.max_cluster_share is not None and not 0 < self.max_cluster_share <= 1:
             raise _wrong("max_cluster_share", "above 0, at most 1, or None", self.max_cluster_share)
         for name in ("share_from", "documents", "memory_gb", "settle_memory_gb"):
-            if not getattr(self, name) > 0:
+            if getattr(self, name) is not None and not getattr(self, name) > 0:
                 raise _wrong(name, "more than 0", getattr(self, name))
-        if self.partition_count % self.bands or not 0 < self.partition_count <= MOST_PARTITIONS:
+        known = self.partitions or self.documents  # else they follow from what the plan counts
+        if known and (self.partition_count % self.bands or not 0 < self.partition_count <= MOST_PARTITIONS):
             wanted = f"0, or a multiple of {self.bands} (bands) up to {MOST_PARTITIONS}"
             raise _wrong("partitions", wanted, self.partition_count)
 
@@ -165,9 +170,12 @@ class Minhash(GlobalStage):
 
     @cached_property
     def partition_count(self) -> int:
-        """`partitions`, or as many as the documents expected need, those of the index included."""
+        """`partitions`, or as many as the documents need, those of the index included."""
         older = 0 if self.index is None else self._open().manifest.documents
-        return self.partitions or self.bands * self.ranges_for(self.documents + older)
+        return self.partitions or self.bands * self.ranges_for((self.documents or USUAL_DOCUMENTS) + older)
+
+    def sized(self, documents: int) -> Minhash:
+        return self if self.partitions or self.documents else replace(self, documents=max(1, documents))
 
     @property
     def ranges(self) -> int:

@@ -191,7 +191,11 @@ def _stage_cost(stage: Stage) -> float:
 
 def _global_phases(stage: Stage, scale: Scale, shards: int) -> tuple[list[Phase], list[str]]:
     if isinstance(stage, Minhash):
-        return _minhash(stage, scale, shards)
+        try:
+            sized = stage.sized(math.ceil(scale.documents))
+        except RecipeError:  # more partitions than there may be
+            sized = replace(stage, partitions=MOST_PARTITIONS // stage.bands * stage.bands)
+        return _minhash(sized, scale, shards)
     if isinstance(stage, Exact | KeyedStage | Lines):
         return _keyed(stage, scale, shards)
     return [], [f"{stage.label}: not estimated; only dedup/minhash, exact, url_key, payload and lines are"]

@@ -341,6 +341,17 @@ def test_another_cut_keeps_the_sketches(tmp_path: Path) -> None:
     assert ran["sketch"] == ran["match"] == 0
 
 
+def test_partitions_follow_from_the_documents_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What the plan counts decides, and is said before the work; more documents than that change no answer."""
+    inputs = lines_of(drifting_lines(), tmp_path)
+    run(recipe(Minhash(share_of=())), inputs, tmp_path / "plain")
+    with caplog.at_level("INFO", "curation"):
+        made = run(recipe(Minhash(share_of=(), memory_gb=1.3e-5)), inputs, tmp_path / "small")
+    assert "minhash: 72 documents in 28 partitions, at most 1.3e-05 GiB a unit" in caplog.messages
+    assert next(wave.units for wave in made.waves if wave.title == "minhash: match") == 28
+    assert kept_texts(tmp_path / "small") == kept_texts(tmp_path / "plain")
+
+
 def test_after_exact_duplicates_their_clusters_are_joined(tmp_path: Path) -> None:
     """Sizes count every document, the ones that fell for their exact twin included."""
     texts = [" ".join(words_of(1, 80)), " ".join(words_of(2, 80)), " ".join([*words_of(1, 80), "more"])]
