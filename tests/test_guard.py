@@ -173,7 +173,10 @@ def test_a_child_killed_between_pages_is_replaced_and_blames_no_page(guard: Guar
     assert guard.passed_on_retry == 0
 
 
-def test_an_interrupt_leaves_the_guard_usable(guard: Guard) -> None:
+def test_an_interrupt_leaves_the_guard_usable(guard: Guard, request: pytest.FixtureRequest) -> None:
+    # a shell that starts a job in the background has it ignore interrupts
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     first = pid_of(guard)
     threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):

@@ -157,7 +157,8 @@ def test_other_versions_are_refused(cluster: None, tmp_path: Path, monkeypatch: 
         run(pipeline(Score()), make_inputs(tmp_path), tmp_path / "out")
 
 
-def test_an_open_cluster_elsewhere_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_open_cluster_elsewhere_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(runner, "TOKEN_FILE", tmp_path / "auth_token")
     for name in runner.TOKEN_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     for address in ("192.0.2.7:6379", "ray://192.0.2.7:10001"):
@@ -166,6 +167,9 @@ def test_an_open_cluster_elsewhere_is_refused(monkeypatch: pytest.MonkeyPatch) -
     for address in (None, "auto", "local", "127.0.0.1:6379", "ray://localhost:10001", "[::1]:6379"):
         runner.check_address(address)
     monkeypatch.setenv("RAY_AUTH_TOKEN", "secret")
+    runner.check_address("192.0.2.7:6379")
+    monkeypatch.delenv("RAY_AUTH_TOKEN")
+    (tmp_path / "auth_token").write_text("secret")
     runner.check_address("192.0.2.7:6379")
 
 

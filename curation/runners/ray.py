@@ -16,6 +16,7 @@ import sys
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -41,6 +42,8 @@ AHEAD = 2
 """Units under way for each one that can run at once: the next is there when a worker is free."""
 
 TOKEN_VARIABLES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+TOKEN_FILE = Path("~/.ray/auth_token")
+"""Where Ray looks for a token itself."""
 
 
 class Setup(NamedTuple):
@@ -210,7 +213,8 @@ def connect(address: str | None, workers: int | None) -> bool:
 
 def check_address(address: str | None) -> None:
     """Raise CurationError for a cluster elsewhere without a token: whoever reaches an open one runs code on it."""
-    if not address or address in ("auto", "local") or any(os.environ.get(name) for name in TOKEN_VARIABLES):
+    has_token = any(os.environ.get(name) for name in TOKEN_VARIABLES) or TOKEN_FILE.expanduser().exists()
+    if not address or address in ("auto", "local") or has_token:
         return
     host = urlsplit(address if "//" in address else f"//{address}").hostname or ""
     if not _is_loopback(host):

@@ -57,4 +57,7 @@ def test_a_kernel_called_from_another_file_is_never_stale(tmp_path: Path) -> Non
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    return {**os.environ, "NUMBA_CACHE_DIR": str(folder / "compiled"), "PYTHONDONTWRITEBYTECODE": "1"}
+    import curation
+
+    here = str(Path(curation.__file__).parent.parent)  # this very package, whatever else PYTHONPATH names
+    return {**os.environ, "PYTHONPATH": here, "NUMBA_CACHE_DIR": str(folder / "compiled"), "PYTHONDONTWRITEBYTECODE": "1"}
