@@ -145,6 +145,8 @@ class Minhash(GlobalStage):
         for name in ("share_from", "documents", "memory_gb", "settle_memory_gb"):
             if getattr(self, name) is not None and not getattr(self, name) > 0:
                 raise _wrong(name, "more than 0", getattr(self, name))
+        if self.index is not None:
+            self._open()  # raises on one that is missing or of another kind
         known = self.partitions or self.documents  # else they follow from what the plan counts
         if known and (self.partition_count % self.bands or not 0 < self.partition_count <= MOST_PARTITIONS):
             wanted = f"0, or a multiple of {self.bands} (bands) up to {MOST_PARTITIONS}"
