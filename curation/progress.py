@@ -15,10 +15,15 @@ LINE_SECONDS = 15.0
 
 
 class Progress(Protocol):
-    """What a driver tells about a run. `documents` and `size` (input or text bytes) are of the finished unit."""
+    """What a driver tells about a run. Several titles may be under way at once.
+
+    wave: a title has so many units, `done` of which were committed before; told again when that changes. unit: one of a
+    title's units was committed just now. lost: a unit lost its worker and is run again.
+    """
 
     def wave(self, title: str, units: int, done: int) -> None: ...
-    def unit(self, record: Mapping) -> None: ...
+    def unit(self, title: str, record: Mapping) -> None: ...
+    def lost(self, title: str, name: str, why: str) -> None: ...
     def close(self) -> None: ...
 
 
@@ -33,44 +38,58 @@ def bytes_of(record: Mapping) -> int:
     return read or record.get("text_bytes", 0)
 
 
-class LineProgress:
-    """Plain log lines: one at each wave, and one every 15 seconds."""
+class _Title:
+    """What is known of one title's units."""
 
     def __init__(self) -> None:
-        self._title, self._units, self._done = "", 0, 0
-        self._documents = self._bytes = 0
-        self._fresh = 0
-        self._started = self._said = time.monotonic()
+        self.units = self.done = self.fresh = self.documents = self.bytes = 0
+        self.started = self.said = time.monotonic()
+
+    def add(self, record: Mapping) -> None:
+        self.done += 1
+        self.fresh += 1
+        self.documents += documents_of(record)
+        self.bytes += bytes_of(record)
+
+    def rates(self) -> tuple[float, float]:
+        """Documents and MB a second since its first unit."""
+        seconds = max(time.monotonic() - self.started, 1e-6)
+        return self.documents / seconds, self.bytes / seconds / 1e6
+
+
+class LineProgress:
+    """Plain log lines: one at each title, and one every 15 seconds."""
+
+    def __init__(self) -> None:
+        self._titles: dict[str, _Title] = {}
 
     def wave(self, title: str, units: int, done: int) -> None:
-        self._title, self._units, self._done, self._fresh = title, units, done, 0
-        self._documents = self._bytes = 0
-        self._started = self._said = time.monotonic()
+        state = self._titles.setdefault(title, _Title())
+        state.units, state.done = units, done
         logger.info("%s: %d units, %d already done", title, units, done)
 
-    def unit(self, record: Mapping) -> None:
-        self._done += 1
-        self._fresh += 1
-        self._documents += documents_of(record)
-        self._bytes += bytes_of(record)
+    def unit(self, title: str, record: Mapping) -> None:
+        state = self._titles[title]
+        state.add(record)
         now = time.monotonic()
-        if now - self._said < LINE_SECONDS and self._done < self._units:
+        if now - state.said < LINE_SECONDS and state.done < state.units:
             return
-        self._said = now
-        seconds = max(now - self._started, 1e-6)
-        left = (self._units - self._done) * seconds / self._fresh
+        state.said = now
+        left = (state.units - state.done) * (now - state.started) / state.fresh
         logger.info(
             "%s: %d/%d units, %d documents, %.0f documents/s, %.1f MB/s, %.0f s left",
-            self._title, self._done, self._units, self._documents, self._documents / seconds,
-            self._bytes / seconds / 1e6, left,
+            title, state.done, state.units, state.documents, *state.rates(), left,
         )  # fmt: skip
+
+    def lost(self, title: str, name: str, why: str) -> None:
+        logger.warning("%s: unit %s lost its worker and is run again: %s", title, name, why)
 
     def close(self) -> None:
         """Nothing to release."""
 
 
 class BarProgress:
-    """A bar for the current wave with documents/s, MB/s and the time left."""
+    """A bar for each title with documents/s, MB/s and the time left."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -81,22 +100,23 @@ class BarProgress:
             TextColumn("{task.fields[rates]}"), TimeRemainingColumn(), console=Console(stderr=True),
         )  # fmt: skip
         self._bar.start()
-        self._task = TaskID(0)
-        self._documents = self._bytes = 0
-        self._started = time.monotonic()
+        self._tasks: dict[str, TaskID] = {}
+        self._titles: dict[str, _Title] = {}
 
     def wave(self, title: str, units: int, done: int) -> None:
         shown = title if len(title) <= 44 else title[:43] + "…"
-        self._documents = self._bytes = 0
-        self._started = time.monotonic()
-        self._task = self._bar.add_task(f"{shown:44}", total=units, completed=done, rates="" if done < units else "kept")
+        self._titles[title] = _Title()
+        self._tasks[title] = self._bar.add_task(
+            f"{shown:44}", total=units, completed=done, rates="" if done < units else "kept"
+        )
 
-    def unit(self, record: Mapping) -> None:
-        self._documents += documents_of(record)
-        self._bytes += bytes_of(record)
-        seconds = max(time.monotonic() - self._started, 1e-6)
-        rates = f"{self._documents / seconds:8.0f} documents/s {self._bytes / seconds / 1e6:7.1f} MB/s"
-        self._bar.update(self._task, advance=1, rates=rates)
+    def unit(self, title: str, record: Mapping) -> None:
+        self._titles[title].add(record)
+        documents, megabytes = self._titles[title].rates()
+        self._bar.update(self._tasks[title], advance=1, rates=f"{documents:8.0f} documents/s {megabytes:7.1f} MB/s")
+
+    def lost(self, title: str, name: str, why: str) -> None:
+        self._bar.console.print(f"unit {name} lost its worker and is run again", markup=False)
 
     def close(self) -> None:
         self._bar.stop()

@@ -36,7 +36,7 @@ def test_lines_say_rates_and_time_left(caplog: pytest.LogCaptureFixture, monkeyp
         lines.wave("reading", 4, 1)
         for _ in range(3):
             now[0] += 10
-            lines.unit(record(50, read=2_000_000))
+            lines.unit("reading", record(50, read=2_000_000))
     said = [r.getMessage() for r in caplog.records]
     assert said[0] == "reading: 4 units, 1 already done"
     assert said[1] == "reading: 3/4 units, 100 documents, 5 documents/s, 0.2 MB/s, 10 s left"
