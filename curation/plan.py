@@ -139,8 +139,7 @@ class Plan:
 
     def fingerprint(self) -> str:
         """Digest of the whole run: recipe, inputs and options."""
-        inputs = [[i.number, i.path, i.size, i.identity] for i in self.inputs]
-        return digest([self.pipeline.fingerprint(), inputs, self.options.limit, self.options.sample])
+        return run_fingerprint(self.pipeline, self.inputs, self.options)
 
     def commit(self, records: Records) -> None:
         """Take in the commit records of the last wave, keyed by unit name."""
@@ -383,6 +382,12 @@ class Plan:
         above = [[p.fingerprint for p in shard] for shard in parts]
         fingerprint = short(["sink", self.pipeline.fingerprint(), above])
         return Unit("sink", len(self.segments), number, fingerprint, shards=parts)
+
+
+def run_fingerprint(pipeline: Pipeline, inputs: Sequence[Input], options: Options) -> str:
+    """Digest of a whole run: recipe, inputs and options."""
+    given = [[i.number, i.path, i.size, i.identity] for i in inputs]
+    return digest([pipeline.fingerprint(), given, options.limit, options.sample])
 
 
 def _provider(parts: Sequence[PartRef], column: str) -> str:

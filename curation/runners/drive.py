@@ -25,13 +25,15 @@ from curation.inputs import Inputs, find_inputs, number_inputs
 from curation.parts import PARTS
 from curation.pipeline import Pipeline
 from curation.plan import Options, Plan, Unit, Wave
-from curation.progress import LineProgress, Progress
+from curation.progress import LineProgress, Observers, Progress
 from curation.recipe import to_yaml
 from curation.records import COMMITS, TABLES, read_record, record_of
+from curation.run_log import RunLog, start_facts
 from curation.shares import Shares
 from curation.stage import Stage
 from curation.storage import Folder
 from curation.unit import model_paths
+from curation.unit_times import UnitTimes
 
 logger = logging.getLogger("curation")
 
@@ -43,7 +45,9 @@ REPAIRS = 20
 
 class Executor(Protocol):
     """Runs units somewhere. `execute` yields commit records in the order in which units finish. `close(abandon=True)`
-    ends units under way at once: they leave nothing that a resume would trust."""
+    ends units under way at once: they leave nothing that a resume would trust. `observers` are told of the run too."""
+
+    observers: Sequence[Progress]
 
     def execute(self, units: Sequence[Unit], earlier: Mapping[str, Sequence[str]]) -> Iterator[dict]: ...
     def close(self, abandon: bool = False) -> None: ...
@@ -67,6 +71,9 @@ class Slice:
             raise RecipeError(f"--slice: wanted i/n with 1 <= i <= n, found {text!r}")
         return Slice(int(left), int(right))
 
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
     def holds(self, unit: Unit) -> bool:
         return unit.number % self.of == self.number - 1
 
@@ -86,12 +93,13 @@ class WaveReport:
 
 @dataclass
 class RunResult:
-    """What a run did: its census (None when other slices must finish first), and each wave."""
+    """What a run did: its census (None when other slices must finish first), each wave, and how long its units took."""
 
     folder: Folder
     census: dict | None
     waves: list[WaveReport] = field(default_factory=list)
     finished: bool = True
+    times: UnitTimes = field(default_factory=UnitTimes)
 
     def report(self) -> str:
         """What was run and what was taken over, wave by wave, as lines of text."""
@@ -125,23 +133,29 @@ def run_pipeline(
         logger.info("not an input: %s (%s)", refused.path, refused.why)
     model_paths(pipeline.stages)  # a missing model is told before any work, not after hours of it
     result = RunResult(folder, None)
-    show = progress or LineProgress()
+    facts = start_facts(pipeline, inputs, options, str(slice_) if slice_ else None)
     executor = make_executor(pipeline, folder, dict(storage_options or {}))
-    finished = False
-    try:
-        plan = _run_plan(lambda: Plan(pipeline, inputs.accepted, options), folder, executor, slice_, show, result)
+    log = RunLog(folder, patient=slice_ is not None)
+    show = Observers(progress or LineProgress(), log, result.times, *executor.observers)
+    with log.of({**facts, "runner": type(executor).__module__.rsplit(".", 1)[-1]}):
+        finished = False
+        try:
+            plan = _run_plan(lambda: Plan(pipeline, inputs.accepted, options), folder, executor, slice_, show, result)
+            finished = plan is not None
+        finally:
+            executor.close(abandon=not finished)
+            show.close()
         if plan is None:
             result.finished = False
+            log.waiting()
             return result
-        finished = True
-    finally:
-        executor.close(abandon=not finished)
-        show.close()
-    result.census = census.take_census(pipeline, inputs, plan.final, plan.reports)
-    if slice_ is None or slice_.number == 1:
-        publish(plan, folder, result.census)
-    if slice_ is None:
-        remove_orphans(folder)
+        result.census = census.take_census(pipeline, inputs, plan.final, plan.reports)
+        publishes = slice_ is None or slice_.number == 1
+        if publishes:
+            publish(plan, folder, result.census)
+        if slice_ is None:
+            remove_orphans(folder)
+        log.finished(publishes, {"output": result.census["output"]})
     return result
 
 
@@ -182,6 +196,7 @@ def _run_wave(
     mine = [u for u in missing if slice_ is None or slice_.holds(u)]
     report = WaveReport(wave.title, len(wave.units), ran=len(mine), kept=len(found))
     show.wave(wave.title, len(wave.units), len(found))
+    show.kept(wave.title, list(found.values()))
     result.waves.append(report)
     earlier = _earlier_records(mine, committed)
     shares = Shares(plan.pipeline)
@@ -191,12 +206,15 @@ def _run_wave(
         found[record["unit"]] = record
         report.documents += max((c["rows_in"] for c in record["counts"]), default=0)
         report.reused += sum(c["reused"] for c in record["counts"])
-        show.unit(record)
+        show.unit(wave.title, record)
         shares.add(record)
     report.seconds = round(time.monotonic() - started, 3)
     theirs = [u for u in missing if u.name not in found]
-    if theirs and not _found_elsewhere(folder, theirs, found):
-        return False
+    if theirs:
+        if not _found_elsewhere(folder, theirs, found):
+            return False
+        show.kept(wave.title, [found[u.name] for u in theirs])
+        show.wave(wave.title, len(wave.units), len(found))
     plan.commit(found)
     return True
 
