@@ -16,12 +16,12 @@ WINDOW_UNITS = 20
 
 def documents_of(record: Mapping) -> int:
     """Documents a unit looked at."""
-    return max((count["rows_in"] for count in record.get("counts", ())), default=record["part"]["rows"])
+    return max([count["rows_in"] for count in record.get("counts", ())], default=record["part"]["rows"])
 
 
 def bytes_of(record: Mapping) -> int:
     """Bytes a unit worked on: of the archive when it read one, else of text."""
-    read = sum(piece["stop"] - piece["first"] for piece in record.get("pieces", ()))
+    read = sum([piece["stop"] - piece["first"] for piece in record.get("pieces", ())])
     return read or record.get("text_bytes", 0)
 
 

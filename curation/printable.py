@@ -28,4 +28,6 @@ def shorten(text: str, characters: int) -> str:
 
 def without_secrets(text: str) -> str:
     """`text` without the user names, passwords and signatures of the addresses in it."""
-    return _SECRET.sub(r"\1…", _USER.sub("…@", text))
+    if "@" in text:
+        text = _USER.sub("…@", text)
+    return _SECRET.sub(r"\1…", text) if "=" in text else text

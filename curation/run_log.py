@@ -267,7 +267,7 @@ def start_facts(pipeline: Pipeline, inputs: Inputs, options: Options, slice_: st
 
 def unit_facts(record: Mapping) -> dict[str, Any]:
     """What the log tells of a unit that ran."""
-    pieces = record.get("pieces", ())
+    pieces, counts, part = record.get("pieces", ()), record["counts"], record["part"]
     facts: dict[str, Any] = {
         "unit": record["unit"],
         "fingerprint": record["fingerprint"],
@@ -277,10 +277,10 @@ def unit_facts(record: Mapping) -> dict[str, Any]:
         "alive": record["rows_alive"],
         "dropped": drops_of(record),
         "bytes": bytes_of(record),
-        "rows": record["part"]["rows"],
-        "file_bytes": record["part"]["bytes"],
-        "reused": sum(count["reused"] for count in record["counts"]),
-        "retried": sum(count["retried"] for count in record["counts"]),
+        "rows": part["rows"],
+        "file_bytes": part["bytes"],
+        "reused": sum([count["reused"] for count in counts]),
+        "retried": sum([count["retried"] for count in counts]),
     }
     if pieces:
         facts["records"] = sum(sum(piece["records"].values()) for piece in pieces)
