@@ -96,7 +96,8 @@ def run(
     from curation.progress import make_progress
     from curation.recipe import load_recipe, with_settings
     from curation.runners.choose import executor_maker
-    from curation.runners.drive import Slice, run_pipeline, wait_for_slices
+    from curation.runners.drive import run_pipeline, wait_for_slices
+    from curation.runners.waves import Slice
 
     set_log(log_level)
     pipeline = with_settings(load_recipe(recipe, allow_code=allow_code), set_ or [])
@@ -350,7 +351,7 @@ def index_merge(
 @app.command()
 def clean(directory: OutFolder) -> None:
     """Remove the work of a finished run (parts and commit records); shards, tombstones and census stay."""
-    from curation.runners.drive import clean as remove
+    from curation.runners.publish import clean as remove
     from curation.storage import Folder
 
     say(f"freed {remove(Folder(directory)) / 1e6:.1f} MB; the next run of this recipe starts from the archives")

@@ -95,7 +95,10 @@ class WaveMeter:
     def set(self, units: int, done: int) -> None:
         """Take in newer numbers of units."""
         self.units, self.done = units, done
-        self.ended = None if done < units else self.ended
+        if done < units:
+            self.ended = None
+        elif self.ended is None and self.ran:
+            self.ended = time.monotonic()
 
     def add(self, record: Mapping) -> None:
         """Count a unit that ended just now."""

@@ -79,7 +79,7 @@ class _View:
 
     def wave(self, title: str, units: int, done: int) -> None:
         if title in self.meters:
-            self.meters[title].set(units, done)
+            self._changed(self.meters[title], units, done)
         else:
             self.meters[title] = WaveMeter(title, units, done)
             self._opened(self.meters[title])
@@ -99,6 +99,13 @@ class _View:
 
     def lost(self, title: str, name: str, why: str) -> None:
         self.workers_lost += 1
+        logger.warning("%s: unit %s lost its worker and is run again: %s", shorten(title, 200), name, shorten(why, 300))
+
+    def _changed(self, meter: WaveMeter, units: int, done: int) -> None:
+        was_done = meter.is_done
+        meter.set(units, done)
+        if meter.is_done and meter.ran and not was_done:  # its last units were taken over
+            self._moved(meter)
 
     def summary(self) -> str:
         """The documents so far in one line, with the reasons that took most."""
@@ -137,7 +144,7 @@ class LineProgress(_View):
             self._moving.clear()
             logger.info("%s", self.summary())
         elif meter.is_done:
-            self._moving.pop(meter.title)
+            del self._moving[meter.title]
             self._say(meter)
 
     def _say(self, meter: WaveMeter) -> None:

@@ -61,10 +61,10 @@ class RunLog:
 
     def __init__(self, folder: Folder, patient: bool = False) -> None:
         self._folder = folder
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        self.driver = f"{stamp}-{uuid.uuid4().hex[:8]}"
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")[:-3]  # to the millisecond: names sort by it
+        self.driver = f"{stamp}Z-{uuid.uuid4().hex[:8]}"
         self._held: list[bytes] | None = [] if patient else None
-        self._waves: dict[str, tuple[int, int]] = {}
+        self._waves: dict[str, int] = {}
         self._losses: Counter[str] = Counter()
         self._encode = json.JSONEncoder(separators=(",", ":"), default=str).encode
         self._sink: _Appended | _Put | None = None
@@ -100,8 +100,8 @@ class RunLog:
     # -- what a driver tells
 
     def wave(self, title: str, units: int, done: int) -> None:
-        if self._waves.get(title) != (units, done):
-            self._waves[title] = (units, done)
+        if self._waves.get(title) != units:  # what is taken over later has its own events
+            self._waves[title] = units
             self._event("wave_started", {"title": title, "units": units, "done": done})
 
     def kept(self, title: str, records: Sequence[Mapping]) -> None:

@@ -24,6 +24,7 @@ from curation import faults, unit_global
 from curation.document import COLUMNS, DROP_COLUMNS, column_type, content_id, empty_frame, in_contract_order
 from curation.errors import ContractError, DamagedPart, StorageError
 from curation.fingerprint import library_versions
+from curation.lists import Lists
 from curation.models import available_models
 from curation.parts import PARTS, Docs, PartWriter, ShardReader, to_frame, undamaged
 from curation.pipeline import ENGINE_COLUMNS, Pipeline, Segment
@@ -50,6 +51,7 @@ class Worker:
         self.folder = folder
         self.segments = pipeline.segments()
         self._input_options = dict(input_options or {})
+        self._lists = Lists(folder)
         self._bound: tuple[int, list[tuple[Stage, Apply]]] | None = None
 
     def run(self, unit: Unit, earlier: Sequence[str] = ()) -> dict:
@@ -58,6 +60,7 @@ class Worker:
         `earlier`: names of commit records of the same unit under other fingerprints, whose columns may be taken over.
         """
         self._earlier = earlier
+        unit = self._lists.whole(unit)
         started, cpu = time.time(), time.process_time()
         result = Result()
         file = f"{unit.name}.{unit.fingerprint}.{uuid.uuid4().hex[:8]}.parquet"

@@ -16,8 +16,10 @@ from engine_stages import Length, Lines, Score, Twins, Upper
 from curation.errors import InputError, RecipeError, RunStopped
 from curation.pipeline import Pipeline
 from curation.plan import Options
-from curation.runners.drive import RunResult, Slice, clean, run_pipeline
+from curation.runners.drive import RunResult, run_pipeline
 from curation.runners.local import LocalExecutor
+from curation.runners.publish import clean
+from curation.runners.waves import Slice
 from curation.sinks.parquet import Parquet
 from curation.stage import Filter, Stage
 from curation.storage import Folder

@@ -11,17 +11,23 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import polars as pl
 import pytest
 from engine_stages import Length, Lines, Score, Twins
 from test_engine import make_inputs, pipeline, run, snapshot
 
 from curation import run_log
 from curation.errors import RunStopped
+from curation.progress import LineProgress
 from curation.run_log import LogReader, RunLog, make_room, unit_facts
-from curation.runners.drive import Slice, clean
+from curation.runners.publish import clean
+from curation.runners.waves import Slice
+from curation.stage import Apply
 from curation.storage import Folder
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -271,6 +277,54 @@ def test_a_reader_gives_what_was_added(tmp_path: Path) -> None:
     with path.open("ab") as stream:
         stream.write(b'"whole"}\n')
     assert [event["event"] for _, event in reader.new()] == ["whole"]
+
+
+@dataclass(frozen=True)
+class DyingOnce(Score):
+    """Ends its process at the first batch, as long as the file `life` is there."""
+
+    life: str = ""
+
+    def bind(self, models: Mapping[str, Path]) -> Apply:
+        apply = super().bind(models)
+
+        def dying(batch: pl.DataFrame) -> pl.DataFrame:
+            try:
+                Path(self.life).unlink()
+            except FileNotFoundError:
+                return apply(batch)
+            os.kill(os.getpid(), signal.SIGKILL)
+            return batch
+
+        return dying
+
+
+def test_a_lost_worker_is_told_and_its_unit_has_a_second_attempt(tmp_path: Path) -> None:
+    (tmp_path / "life").touch()
+    run(pipeline(DyingOnce(life=str(tmp_path / "life"))), make_inputs(tmp_path), tmp_path / "out", workers=2)
+    told = events(tmp_path / "out")
+    lost = [event for event in told if event["event"] == "unit_lost"]
+    assert lost and all(event["why"] for event in lost)
+    attempts = {event["unit"]: event["attempt"] for event in told if event["event"] == "unit_done"}
+    assert {unit for unit, attempt in attempts.items() if attempt == 2} == {event["unit"] for event in lost}
+
+
+def test_units_taken_over_behind_a_unit_that_ran_are_named(tmp_path: Path) -> None:
+    """A shard's record is gone: it is made again, and what follows it is found committed only then."""
+    inputs, out = make_inputs(tmp_path), tmp_path / "out"
+    recipe = pipeline(Length(least=3), Score(), Twins())
+    run(recipe, inputs, out)
+    for path in (out / "work/commits").glob("s00-read-0000[3-5].*"):
+        path.unlink()
+    view = LineProgress()
+    again = run(recipe, inputs, out, progress=view)
+    assert sum(wave.ran for wave in again.waves) == 3
+    assert all(meter.is_done and meter.done == meter.units for meter in view.meters.values()), "views reach the end"
+    told = events(out)
+    newest = told[max(place for place, event in enumerate(told) if event["event"] == "run_started") :]
+    kept = [name for event in newest if event["event"] == "units_kept" for name in event["units"]]
+    assert len(kept) == len(set(kept)) == sum(wave.kept for wave in again.waves)
+    assert view.flow.read == 180
 
 
 def test_lines_of_the_source_are_in_the_log_of_a_limited_run(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from curation.errors import ContractError, StorageError
 from curation.inspect import unfinished
 from curation.inspect.slow import slow
 from curation.inspect.unfinished import RunWatch, follow
-from curation.runners.drive import Slice
+from curation.runners.waves import Slice
 from curation.stage import Apply
 from curation.storage import Folder
 from curation.unit_times import UnitTimes
