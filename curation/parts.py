@@ -133,14 +133,14 @@ class ShardReader:
         for part, frame in zip(self._parts[1:], taken[1:], strict=True):
             if not frame["doc"].equals(doc):
                 raise StorageError(f"part {part.file} holds other documents than its text part")
-        series = [doc]
+        series = {"doc": doc}
+        merged: list[pl.Expr] = []
         for name in (*wanted, *DROP_COLUMNS):
             holders = [frame[name] for frame in reversed(taken) if name in frame.columns]
-            merged = holders[0]
-            for older in holders[1:]:
-                merged = merged.to_frame().select(pl.coalesce(merged, older).alias(name)).to_series()
-            series.append(merged)
-        return pl.DataFrame(series)
+            series[name] = holders[0]
+            if len(holders) > 1:
+                merged.append(pl.coalesce(holders).alias(name))
+        return pl.DataFrame(series).with_columns(merged)
 
 
 def coalesce_nulls(frame: pl.DataFrame, types: Mapping[str, pa.DataType]) -> pl.DataFrame:

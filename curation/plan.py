@@ -18,6 +18,7 @@ from curation.cuts import Cuts
 from curation.errors import RunStopped
 from curation.fingerprint import columns_fingerprint, digest, stage_fingerprint, step_fingerprints
 from curation.pipeline import Pipeline, Segment
+from curation.records import HeldRecords
 from curation.stage import GlobalStage, Input, Piece, Step, Take, Tally
 
 logger = logging.getLogger("curation")
@@ -40,7 +41,7 @@ class Options:
     sample: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PartRef:
     """A committed data file: its name under work/parts, its columns, rows, bytes, and the fingerprint of its unit; how many
     `slices` it is cut into, 0 for Parquet."""
@@ -54,7 +55,7 @@ class PartRef:
     slices: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class VerdictRef:
     """Where the verdict of a range of shards lies: slice `number` of each of the tables."""
 
@@ -62,7 +63,7 @@ class VerdictRef:
     number: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Unit:
     """One piece of work. `kind`: heads, read, rows, sketch, match, step or sink. `number`: shard, partition or output shard.
 
@@ -141,7 +142,7 @@ class Plan:
         self.segments = pipeline.segments()
         self.shards = pipeline.source.cut(self.inputs)
         self.parts: list[list[PartRef]] = [[] for _ in self.shards]
-        self.final: dict[str, Mapping] = {}
+        self.final = HeldRecords()
         self.reports: dict[str, Mapping] = {}
         self.tables: dict[str, dict[str, tuple[PartRef, ...]]] = {}
         self._verdicts: dict[str, Verdict] = {}

@@ -83,22 +83,22 @@ class Worker:
     def _write_files(self, unit: Unit, file: str, result: Result, record: dict) -> None:
         columns: dict[str, pa.DataType] = {}
 
+        shard = ShardMaker(self.pipeline, self.folder, unit) if unit.kind == "sink" else None
+
         def fill(out: BinaryIO) -> None:
-            columns.update(self._body(unit, out, result))
+            columns.update(shard.documents(out, result) if shard else self._body(unit, out, result))
 
         written = self.folder.write(f"{PARTS}/{file}", fill)
         record["part"] = {"file": file, **_file_facts(written), "columns": list(columns), "rows": result.rows}
         record["part"]["slices"] = result.slices
-        if unit.kind == "sink":
-            record["dropped"] = ShardMaker(self.pipeline, self.folder).dropped(unit, _dropped_name(file))
+        if shard:
+            record["dropped"] = shard.dropped(_dropped_name(file))
 
     def _body(self, unit: Unit, out: BinaryIO, result: Result) -> dict[str, pa.DataType]:
         if unit.pieces:
             return self._read(unit, out, result)
         if unit.kind in ("heads", "rows"):
             return self._rows(unit, out, result)
-        if unit.kind == "sink":
-            return ShardMaker(self.pipeline, self.folder).documents(unit, out, result)
         stage = self.segments[unit.segment].stages[0]
         assert isinstance(stage, GlobalStage)
         stage = stage.sized(unit.documents)
