@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import Counter, deque
 from collections.abc import Mapping
@@ -43,7 +44,7 @@ class Flow:
     def __init__(self) -> None:
         self.read = 0
         self.fell: Counter[str] = Counter()
-        self._held: dict[str, Mapping] = {}
+        self._held: dict[str, tuple[int, tuple[tuple[str, int], ...]]] = {}
 
     @property
     def alive(self) -> int:
@@ -56,13 +57,14 @@ class Flow:
             return
         if unit in self._held:
             self._count(self._held[unit], -1)
-        self._held[unit] = record
-        self._count(record, 1)
+        # Not the record: there may be a million of them.
+        read = record["counts"][0]["rows_in"] if record.get("pieces") else 0
+        self._held[unit] = (read, tuple((sys.intern(reason), n) for reason, n in drops_of(record).items()))
+        self._count(self._held[unit], 1)
 
-    def _count(self, record: Mapping, sign: int) -> None:
-        if record.get("pieces"):
-            self.read += sign * record["counts"][0]["rows_in"]
-        for reason, documents in drops_of(record).items():
+    def _count(self, held: tuple[int, tuple[tuple[str, int], ...]], sign: int) -> None:
+        self.read += sign * held[0]
+        for reason, documents in held[1]:
             self.fell[reason] += sign * documents
 
     def top(self, most: int) -> list[tuple[str, int]]:
