@@ -29,7 +29,7 @@ ATTEMPTS = 4
 AHEAD = 2
 """Units under way for each one that can run at once: the next is there when a worker is free."""
 
-STALL_SECONDS = 60.0
+STALL_SECONDS = 600.0
 """After so long without an end, idle pools give back what they hold."""
 
 MOST_ACTORS = 1 << 20
