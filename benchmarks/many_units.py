@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -37,6 +37,9 @@ class Watch:
         self._every, self._seen = max(1, units // 20), 0
 
     def wave(self, title: str, units: int, done: int) -> None:
+        """Nothing to note."""
+
+    def kept(self, title: str, records: Sequence[Mapping]) -> None:
         """Nothing to note."""
 
     def unit(self, title: str, record: Mapping) -> None:

@@ -47,6 +47,7 @@ class Quiet:
     """Shows nothing."""
 
     def wave(self, title: str, units: int, done: int) -> None: ...
+    def kept(self, title: str, records) -> None: ...
     def unit(self, title: str, record) -> None: ...
     def lost(self, title: str, name: str, why: str) -> None: ...
     def close(self) -> None: ...
@@ -134,6 +135,8 @@ class Records:
 
 class OnPaper:
     """An executor whose cluster is simulated."""
+
+    observers = ()
 
     def __init__(self, cluster: SimulatedCluster) -> None:
         self.cluster = cluster

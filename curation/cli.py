@@ -111,6 +111,8 @@ def run(
 
     result = wait_for_slices(once, wait_minutes * 60) if part else once()
     say(result.report())
+    if result.times.worth_a_word():
+        say(result.times.report(only_slow=True))
     if result.census:
         say(funnel(result.census))
     say(f"output: {out}")
@@ -171,15 +173,29 @@ def plan(
 
 @app.command()
 def census(
-    directory: OutFolder, json: Annotated[bool, typer.Option("--json", help="Print census.json as it is.")] = False
+    directory: OutFolder,
+    json: Annotated[bool, typer.Option("--json", help="Print census.json as it is, or the state as JSON.")] = False,
+    watch: Annotated[
+        Optional[float], typer.Option(min=0.1, help="Again every so many seconds until the run is finished.")
+    ] = None,
+    finished: Annotated[bool, typer.Option("--finished", help="The last census, even while a newer run goes on.")] = False,
 ) -> None:
-    """The funnel of a finished run: what came in, what each stage dropped and why, what went out."""
-    from curation.census import read_census, to_json
-    from curation.inspect.funnel import funnel
-    from curation.storage import Folder
+    """The funnel of a run: what came in, what each stage dropped and why, what went out.
 
-    found = read_census(Folder(directory))
-    say(to_json(found).decode().rstrip() if json else funnel(found))
+    While a run goes on, and after one that failed or was killed: headed "unfinished", of the units that are done.
+    """
+    from curation.inspect.unfinished import follow
+
+    for text in follow(directory, as_json=json, finished=finished, every_s=watch):
+        say(text)
+
+
+@app.command()
+def slow(directory: OutFolder) -> None:
+    """The slowest units of the newest run, wave by wave: how uneven they were, what they read, and why as far as is known."""
+    from curation.inspect.slow import slow as report
+
+    say(report(directory))
 
 
 @app.command()

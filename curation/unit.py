@@ -7,6 +7,8 @@ uses. A unit that dies leaves a file that nothing points to; the run that finish
 from __future__ import annotations
 
 import json
+import os
+import socket
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -70,7 +72,8 @@ class Worker:
             record["seconds"] = {"wall": round(time.time() - started, 3), "cpu": round(time.process_time() - cpu, 3)}
             if self.folder.create(f"{COMMITS}/{unit.record_name}", json.dumps(record, ensure_ascii=False).encode()):
                 faults.point("record-committed")
-                return record
+                # Beside the record and not in it: what is committed is the same wherever it was made.
+                return {**record, "worker": {"host": socket.gethostname(), "pid": os.getpid()}}
         except BaseException:
             self._discard(file)
             raise

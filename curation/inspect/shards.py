@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 
 import polars as pl
@@ -13,9 +11,6 @@ from curation.document import COLUMNS, polars_type
 from curation.errors import StorageError, explain_mismatch
 from curation.parts import to_frame
 from curation.storage import Folder
-
-_ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-_]")
-_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def documents(out: str, columns: list[str] | None = None, options: Mapping[str, object] | None = None) -> pl.DataFrame:
@@ -88,15 +83,3 @@ def _table(folder: Folder, name: str, columns: list[str] | None) -> pl.DataFrame
 def _read(out: str, kind: str, columns: list[str] | None, options: Mapping[str, object] | None) -> pl.DataFrame:
     folder = Folder(out, dict(options or {}))
     return pl.concat(_table(folder, f"{kind}/{name}", columns) for name in _names(folder, kind))
-
-
-def printable(text: str) -> str:
-    """`text` safe for a terminal: ANSI escapes and control characters made visible, bidirectional controls too."""
-    text = _ANSI.sub(lambda m: m.group().replace("\x1b", "␛"), text)
-    return "".join(c if c in "\n\t" or (unicodedata.category(c) != "Cc" and c not in _BIDI) else f"⟨{ord(c):x}⟩" for c in text)
-
-
-def shorten(text: str, characters: int) -> str:
-    """The first `characters` of a text on one line, with an ellipsis where it goes on."""
-    flat = " ".join(printable(text).split())
-    return flat if len(flat) <= characters else flat[: characters - 1] + "…"

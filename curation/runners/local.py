@@ -22,6 +22,7 @@ import pyarrow as pa
 from curation.errors import CurationError, RunStopped
 from curation.pipeline import Pipeline
 from curation.plan import Unit
+from curation.progress import Progress
 from curation.recipe import from_value, to_value
 from curation.records import COMMITS, read_record
 from curation.runners.ready import Job, Ready
@@ -44,6 +45,7 @@ class LocalExecutor:
         self, pipeline: Pipeline, folder: Folder, input_options: Mapping[str, object], workers: int | None = None
     ) -> None:
         self.workers = workers or available_cores()
+        self.observers: Sequence[Progress] = ()
         self._pipeline, self._folder, self._options = pipeline, folder, dict(input_options)
         self._pool: ProcessPoolExecutor | None = None
         self._workers: list[multiprocessing.process.BaseProcess] = []

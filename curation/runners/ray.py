@@ -23,10 +23,12 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 import ray
 from ray.exceptions import RayError, RayTaskError
+from ray.util import metrics
 
 from curation.errors import CurationError, RunStopped, explain_mismatch
 from curation.pipeline import Pipeline
 from curation.plan import NO_PARTS, Unit
+from curation.progress import Progress
 from curation.recipe import from_value, to_value
 from curation.records import COMMITS, read_record
 from curation.runners.ready import Job, Ready
@@ -84,6 +86,7 @@ class RayExecutor:
             raise
         setup = Setup(uuid.uuid4().hex, tuple(sys.path), to_value(pipeline), folder, dict(input_options), versions_of(pipeline))
         self._setup = ray.put(setup)
+        self.observers: Sequence[Progress] = (Metrics(pipeline.name),)
 
     def execute(self, ready: Ready) -> Generator[dict, None, None]:
         """Run units while there are any; yield each commit record when it is done."""
@@ -159,6 +162,56 @@ class RayExecutor:
         if self._owned and ray.is_initialized():
             ray.shutdown()
         self._owned = False
+
+
+class Metrics:
+    """What a run did so far as Ray's own metrics, for the dashboard and Prometheus: `ray_curation_*`, with the recipe's name.
+
+    The driver counts, and not the workers: it learns of every unit once, whereas a worker that is lost takes the counts it
+    has not yet exported with it and one that commits late counts a unit twice. Units that were taken over do not count.
+    """
+
+    BOUNDARIES = (0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000)
+    """Seconds of a unit."""
+
+    def __init__(self, recipe: str) -> None:
+        def counter(name: str, what: str, *tags: str) -> metrics.Counter:
+            return metrics.Counter(f"curation_{name}", what, ("recipe", *tags)).set_default_tags({"recipe": recipe})
+
+        self._in = counter("documents_in", "Documents read from the inputs.")
+        self._out = counter("documents_out", "Documents written to shards.")
+        self._dropped = counter("dropped", "Documents that fell.", "stage", "reason")
+        self._done = counter("units_done", "Units committed.", "title")
+        self._lost = counter("units_lost", "Units that lost their worker and were run again.", "title")
+        self._seconds = metrics.Histogram(
+            "curation_unit_seconds", "Wall seconds of a unit.", list(self.BOUNDARIES), ("recipe", "title")
+        ).set_default_tags({"recipe": recipe})
+
+    def wave(self, title: str, units: int, done: int) -> None:
+        """Nothing: what is counted has happened."""
+
+    def kept(self, title: str, records: Sequence[Mapping]) -> None:
+        """Nothing: it was counted when it was done."""
+
+    def unit(self, title: str, record: Mapping) -> None:
+        self._done.inc(1, {"title": title})
+        self._seconds.observe(max(record["seconds"]["wall"], 1e-3), {"title": title})
+        if record["unit"].startswith("sink-") and record["rows_alive"]:
+            self._out.inc(record["rows_alive"])
+        if "-heads-" in record["unit"]:  # done again where the archive is read for good
+            return
+        if record["pieces"] and record["counts"][0]["rows_in"]:
+            self._in.inc(record["counts"][0]["rows_in"])
+        for count in record["counts"]:
+            for reason, (documents, _) in count["reasons"].items():
+                if documents:
+                    self._dropped.inc(documents, {"stage": count["label"], "reason": reason})
+
+    def lost(self, title: str, name: str, why: str) -> None:
+        self._lost.inc(1, {"title": title})
+
+    def close(self) -> None:
+        """Nothing: Ray exports what there is."""
 
 
 def needs_of(stages: Sequence[Stage]) -> Needs:
