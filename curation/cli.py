@@ -172,13 +172,16 @@ def explain(
     """Show what a recipe does, segment by segment, without running it; with --input, what a run would do."""
     from curation.inspect.explain import explain as explain_recipe
     from curation.inspect.explain import explain_run
+    from curation.inspect.runner_advice import runner_advice
     from curation.recipe import load_recipe, to_yaml, with_settings
     from curation.runners.drive import plan_only
 
     pipeline = with_settings(load_recipe(recipe, allow_code=allow_code), set_ or [])
     say(to_yaml(pipeline).rstrip() if yaml else explain_recipe(pipeline))
     if input_:
-        say(explain_run(*plan_only(pipeline, input_, root=root)))
+        planned, inputs = plan_only(pipeline, input_, root=root)
+        say(explain_run(planned, inputs))
+        say(runner_advice(pipeline, planned))
 
 
 @app.command()

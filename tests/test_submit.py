@@ -79,16 +79,17 @@ def cluster() -> Iterator[str]:
 
 
 def await_job_api(address: str, head: subprocess.Popen) -> None:
-    """Until the head takes jobs: its agent is the last to come up."""
+    """Until the head takes jobs and its node has registered, which is some seconds later."""
     deadline = time.monotonic() + 120
     while True:
         assert head.poll() is None, "the head ended"
         try:
-            jobs.connect(address).list_jobs()
-            return
-        except (CurationError, RuntimeError):
-            assert time.monotonic() < deadline, "the job API did not come up"
-            time.sleep(0.5)
+            if jobs.is_this_machine(jobs.connect(address)):
+                return
+        except CurationError:
+            pass
+        assert time.monotonic() < deadline, "the job API did not come up"
+        time.sleep(0.5)
 
 
 def invoke(*arguments: str) -> Any:
@@ -141,7 +142,7 @@ def test_a_job_that_fails(cluster: str, tmp_path: Path) -> None:
 
 def test_a_job_that_is_stopped_and_one_that_is_not_followed(cluster: str) -> None:
     client = jobs.connect(cluster)
-    number = client.submit_job(entrypoint="echo begun; sleep 600")
+    number = client.submit_job(entrypoint="echo be''gun; sleep 600")
     shown: list[str] = []
 
     def write(text: str) -> None:
@@ -162,7 +163,7 @@ def test_an_interrupt_leaves_the_job_running(cluster: str, tmp_path: Path) -> No
     program = (
         "import sys\n"
         "from curation.runners import submit\n"
-        "job = submit.Job('recipe.py', (), {}, sys.argv[1])\n"
+        "job = submit.Job('recipe.py', ('--input', 'i', '--out', 'o'), {}, sys.argv[1])\n"
         "sys.exit(submit.submit(job, sys.argv[2], lambda t: print(t, end='', flush=True), job_id='interrupted'))\n"
     )
     process = subprocess.Popen(

@@ -246,7 +246,7 @@ def connect(address: str) -> Any:
         raise CurationError(
             f"no job API at {mask_url(address)}\n  try:    ray status there; the dashboard's port, 8265"
         ) from error
-    except RuntimeError as error:
+    except _failures() as error:
         raise _refused(address, error) from error
 
 
@@ -290,7 +290,7 @@ def send(client: Any, job: Job, job_id: str | None = None) -> str:
             environment["working_dir"] = staged
         try:
             return client.submit_job(entrypoint=entrypoint, runtime_env=environment, submission_id=job_id)
-        except (RuntimeError, ValueError, ConnectionError) as error:
+        except _failures() as error:
             raise _refused(client.get_address(), error) from error
 
 
@@ -303,7 +303,7 @@ def follow(client: Any, job_id: str, write: Callable[[str], None]) -> int:
         try:
             asyncio.run(log.tail(client, job_id))
             found = client.get_job_info(job_id)
-        except (RuntimeError, OSError, _client_error()) as error:
+        except _failures() as error:
             failures = 1 if log.shown > before else failures + 1
             if failures > PATIENCE:
                 raise CurationError(f"job {job_id} cannot be followed any more, but may well go on: {error}") from error
@@ -314,10 +314,12 @@ def follow(client: Any, job_id: str, write: Callable[[str], None]) -> int:
         time.sleep(0.5)
 
 
-def _client_error() -> type[Exception]:
+def _failures() -> tuple[type[Exception], ...]:
+    """What Ray's client raises when a cluster refuses or is not reached."""
     from aiohttp import ClientError
+    from ray.exceptions import RayError
 
-    return ClientError
+    return RuntimeError, ValueError, OSError, ClientError, RayError
 
 
 class _Log:
