@@ -263,7 +263,7 @@ def _headers() -> dict[str, str]:
 
 def _refused(address: str, error: Exception) -> CurationError:
     said = str(error)
-    if any(word in said for word in ("Unauthorized", "Forbidden", "Authentication", "401", "403")):
+    if re.search(r"Unauthorized|Forbidden|Authentication|\b40[13]\b", said):
         return CurationError(
             explain_mismatch(
                 f"the cluster at {mask_url(address)} refuses",
