@@ -38,6 +38,7 @@ bench: $(VENV)/.test  ## side by side with the peers; needs the real data folder
 	$(PYTHON) benchmarks/minhash_clustering.py
 	$(PYTHON) benchmarks/dedup_kinds.py $$CURATION_DATA --write
 	PYTHONPATH=.:tests $(PYTHON) benchmarks/incremental_dedup.py
+	PYTHONPATH=.:tests $(PYTHON) benchmarks/ray_startup.py
 
 soak: $(VENV)/.test  ## the long fault and quality runs
 	$(PYTHON) -m pytest -q -m soak

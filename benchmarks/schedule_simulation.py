@@ -124,7 +124,8 @@ class Records:
     def _columns(self, unit: Unit) -> list[str]:
         if unit.segment == len(self._segments):
             return ["doc"]
-        return ["doc", "stat_text_bytes", *(name for s in self._segments[unit.segment].stages for name in (*s.adds, *s.rewrites))]
+        stages = self._segments[unit.segment].stages
+        return ["doc", "stat_text_bytes", *(name for s in stages for name in (*s.adds, *s.rewrites))]
 
     def _facts(self, unit: Unit) -> dict:
         name = unit.step.name if unit.step else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 
@@ -119,6 +119,50 @@ def run(
 
 
 @app.command()
+def submit(
+    recipe: Recipe,
+    address: Annotated[str, typer.Option(help="The cluster's dashboard, http://HOST:8265; elsewhere only with a token.")],
+    arguments: Annotated[
+        Optional[list[str]], typer.Argument(help="After --, the options of `curation run`: -- --input URL --out URL")
+    ] = None,
+    working_dir: Annotated[
+        Optional[str], typer.Option(help="Folder to send along, 50 MB at most; default a recipe file's own folder.")
+    ] = None,
+    exclude: Annotated[
+        Optional[list[str]], typer.Option(help="Names not to send, besides hidden ones, data, venv; *.txt. Repeatable.")
+    ] = None,
+    env: Annotated[
+        Optional[list[str]], typer.Option(help="KEY=VALUE for the job, or KEY as it is set here. Repeatable.")
+    ] = None,
+    pip: Annotated[Optional[list[str]], typer.Option(help="A package every node installs for the job. Repeatable.")] = None,
+    runtime_env: Annotated[Optional[Path], typer.Option(help="YAML file of Ray's runtime environment.")] = None,
+    follow: Annotated[bool, typer.Option(help="Show the job's log until it ends.")] = True,
+    job_id: Annotated[Optional[str], typer.Option(help="Name of the job; default one that Ray makes.")] = None,
+    shared_paths: Annotated[bool, typer.Option("--shared-paths", help="Paths are the same on every node: no warning.")] = False,
+) -> None:
+    """Send a run to a Ray cluster as a job, and follow it. The same command again resumes.
+
+    Exit status: 0 the job succeeded (or was sent, with --no-follow), 1 it failed or was refused, 2 wrong options, 3 it was
+    stopped, 130 Ctrl-C: the job goes on.
+    """
+    from curation.recipe import load_recipe, with_settings
+    from curation.runners import submit as jobs
+
+    command: Any = typer.main.get_command(app)
+    given = command.commands["run"].make_context("curation run", [recipe, *(arguments or [])]).params
+    if given["runner"] != "local" or given["address"]:
+        raise CurationError("submit: --runner and --address after -- are set by submit itself")
+    with_settings(load_recipe(recipe, allow_code=given["allow_code"]), given["set_"] or [])
+    job = jobs.make_job(
+        recipe, arguments or [], working_dir=working_dir, exclude=exclude or [], env=env or [], pip=pip or [],
+        runtime_env=runtime_env,
+    )  # fmt: skip
+    places = [] if shared_paths else [*given["input_"], given["out"], given["root"]]
+    status = jobs.submit(job, address, lambda text: typer.echo(text, nl=False), places=places, job_id=job_id, following=follow)
+    raise typer.Exit(status)
+
+
+@app.command()
 def explain(
     recipe: Recipe,
     input_: OptionalInputs = None,
@@ -130,13 +174,16 @@ def explain(
     """Show what a recipe does, segment by segment, without running it; with --input, what a run would do."""
     from curation.inspect.explain import explain as explain_recipe
     from curation.inspect.explain import explain_run
+    from curation.inspect.runner_advice import runner_advice
     from curation.recipe import load_recipe, to_yaml, with_settings
     from curation.runners.drive import plan_only
 
     pipeline = with_settings(load_recipe(recipe, allow_code=allow_code), set_ or [])
     say(to_yaml(pipeline).rstrip() if yaml else explain_recipe(pipeline))
     if input_:
-        say(explain_run(*plan_only(pipeline, input_, root=root)))
+        planned, inputs = plan_only(pipeline, input_, root=root)
+        say(explain_run(planned, inputs))
+        say(runner_advice(pipeline, planned))
 
 
 @app.command()

@@ -132,7 +132,7 @@ OWN_FILE = {
     "trafilatura": "curation/extractors/trafilatura.py",
     "resiliparse": "curation/extractors/resiliparse.py",
     "fasttext": "classifiers/linear_fasttext.py",
-    "ray": "curation/runners/ray.py",
+    "ray": ("curation/runners/ray.py", "curation/runners/submit.py"),
     "torch": "classifiers/",
     "datatrove": ("curation/guard_datatrove.py", "curation/text/make_language_tokenizers.py"),
 }
