@@ -76,6 +76,8 @@ class RayExecutor:
         self._pipeline, self._folder = pipeline, folder
         self._segments = pipeline.segments()
         self._needs: dict[tuple[int, int], Needs] = {}
+        self._tasks: dict[tuple[int, int, str], Any] = {}
+        self._modelled = {s.index for s in self._segments if any(stage.models for stage in s.stages)}
         self._looked = -LOOK_SECONDS
         self._nodes: list[Mapping[str, float]] = []
         self._owned = connect(address, workers)
@@ -111,11 +113,17 @@ class RayExecutor:
         return self._needs[unit.segment, unit.documents]
 
     def has_models(self, unit: Unit) -> bool:
-        return unit.kind == "rows" and any(stage.models for stage in self._stages(unit))
+        return unit.kind == "rows" and unit.segment in self._modelled
 
     def run(self, job: Job) -> Any:
-        options = {**_asked(self.needs(job.unit)), "name": f"{self._title(job.unit)} {job.unit.number}"}
-        return _run_unit.options(**options).remote(self._setup, *job)
+        return self._task_of(job.unit).remote(self._setup, *job)
+
+    def _task_of(self, unit: Unit) -> Any:
+        """The task of a unit's title, which is what the dashboard groups by; making one costs more than calling it."""
+        key = unit.segment, unit.documents, unit.step.name if unit.step else unit.kind
+        if key not in self._tasks:
+            self._tasks[key] = _run_unit.options(**_asked(self.needs(unit)), name=self._title(unit))
+        return self._tasks[key]
 
     def open(self, job: Job) -> tuple[Any, Any]:
         options = {**_asked(self.needs(job.unit)), "max_restarts": -1}
@@ -126,7 +134,7 @@ class RayExecutor:
         return actor.start.remote(self._setup)
 
     def give(self, actor: Any, job: Job) -> Any:
-        return actor.run.options(name=f"{self._title(job.unit)} {job.unit.number}").remote(self._setup, *job)
+        return actor.run.options(name=self._title(job.unit)).remote(self._setup, *job)
 
     def stop(self, actor: Any) -> None:
         ray.kill(actor)
@@ -155,7 +163,9 @@ class RayExecutor:
         return (first.sized(unit.documents),) if isinstance(first, GlobalStage) and unit.kind in NO_PARTS else stages
 
     def _title(self, unit: Unit) -> str:
-        return " > ".join(stage.label for stage in self._stages(unit)) + (f": {unit.step.name}" if unit.step else "")
+        labels = " > ".join(stage.label for stage in self._stages(unit))
+        step = unit.step.name if unit.step else unit.kind
+        return f"{labels}: {step}" if unit.step or unit.kind in ("sketch", "match") else labels
 
     def close(self, abandon: bool = False) -> None:
         """Leave the cluster; end it when it was started here. Tasks under way end with their driver."""
