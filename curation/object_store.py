@@ -7,6 +7,7 @@ import os
 import tempfile
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import Any, BinaryIO, cast
 
 from fsspec import AbstractFileSystem
@@ -17,6 +18,9 @@ from curation.transport import is_taken, patient, reply_of
 
 SPOOL_BYTES = 1 << 24
 """What is written stays in memory up to this size, then goes to a temporary file."""
+
+BULK = 1000
+"""Files deleted in one request."""
 
 NOT_IMPLEMENTED = 501
 
@@ -75,9 +79,11 @@ def copy(fs: AbstractFileSystem, source: str, target: str, name: str) -> None:
 def delete_all(fs: AbstractFileSystem, path: str, name: str) -> None:
     """Remove everything under a path. What a bulk deletion leaves behind without saying so is deleted again."""
     for _ in range(PROBES):
-        patient(lambda: fs.rm(path, recursive=True), f"to delete {name}")
-        if not patient(lambda: fs.find(path), f"to list {name}"):
+        left = sorted(patient(lambda: fs.find(path), f"to list {name}"))
+        if not left:
             return
+        for first in range(0, len(left), BULK):
+            patient(partial(fs.rm, left[first : first + BULK]), f"to delete {name}")
     raise StorageError(f"files under {name} stay after they were deleted\n  try:    see whether the rights include deletion")
 
 

@@ -42,8 +42,9 @@ _LASTING_STATUS = {400, 401, 403, 404, 405, 411, 412, 416, 501}
 _PASSING_ERRORS = {
     # of botocore, aiohttp, urllib3, requests, httpx: a connection that fails, ends early or is too slow
     "HTTPClientError", "IncompleteReadError", "ResponseParserError", "ClientConnectionError", "ClientPayloadError",
-    "IncompleteRead", "ProtocolError", "RequestException", "TransportError", "ChecksumError",
+    "ConnectionError", "IncompleteRead", "ProtocolError", "RequestException", "TransportError", "ChecksumError",
 }  # fmt: skip
+_WITH_STATUS = {"ClientResponseError", "HttpError"}  # of aiohttp, gcsfs
 _PASSING_ERRNOS = {
     errno.ECONNRESET, errno.ECONNABORTED, errno.ECONNREFUSED, errno.EPIPE, errno.ETIMEDOUT, errno.EHOSTUNREACH,
     errno.ENETUNREACH, errno.ENETDOWN, errno.EAGAIN,
@@ -58,9 +59,11 @@ def reply_of(error: BaseException) -> tuple[str, int]:
             code = str(response.get("Error", {}).get("Code", ""))
             status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
             return code, status or (int(code) if code.isdigit() else 0)
-        for number in (getattr(response, "status_code", None), getattr(link, "status", None), getattr(link, "code", None)):
-            if str(number).isdigit():  # huggingface_hub, aiohttp, gcsfs
-                return "", int(str(number))
+        number = getattr(response, "status_code", None)  # requests, huggingface_hub
+        if type(link).__name__ in _WITH_STATUS:  # others of aiohttp have a code too, which no server sent
+            number = getattr(link, "status", None) or getattr(link, "code", None)
+        if str(number).isdigit():
+            return "", int(str(number))
     return "", 0
 
 
@@ -133,19 +136,20 @@ def unavailable(error: BaseException, what: str, tries: int) -> StorageUnavailab
     """An error of a store as what was wanted, found and to be tried."""
     code, status = reply_of(error)
     names = {kind.__name__ for kind in type(error).__mro__}
+    expired = "FileExpired" in names or getattr(error, "errno", None) == errno.ESTALE
     if code == "NoSuchBucket":
         hint = "check the name; buckets are not made here"
     elif isinstance(error, PermissionError) or status in (401, 403) or "Forbidden" in str(error):
         hint = "see docs/storage.md for the rights a run needs, and --profile or --storage-option for credentials"
     elif names & {"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "DefaultCredentialsError"}:
         hint = "give credentials (--profile, --storage-option, the provider's environment variables), or anon=true"
-    elif "FileExpired" in names or getattr(error, "errno", None) == errno.ESTALE:
+    elif expired:
         hint = "let it be written to its end, then the same command: what was read from the old file is read anew"
     elif passes(error):
         hint = "see whether the store answers (endpoint_url, network, quota), then the same command: finished units are kept"
     else:
         hint = "check the address and the storage options (--profile, --storage-option)"
-    found = _shortly(error) + (f", after {tries} tries" if tries > 1 else "")
+    found = "it changed while it was read" if expired else _shortly(error) + (f", after {tries} tries" if tries > 1 else "")
     return StorageUnavailable(explain_mismatch("a store cannot be used", wanted=what, found=found, hint=hint))
 
 
