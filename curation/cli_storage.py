@@ -37,7 +37,7 @@ def with_storage(verb: Callable[..., None]) -> Callable[..., None]:
         use(storage_options(storage_option or (), profile))
         verb(*arguments, **named)
 
-    signature = inspect.signature(verb)
+    signature = inspect.signature(verb, eval_str=True)
     added = {"storage_option": STORAGE_OPTION, "profile": PROFILE}
     parameters = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=a) for n, a in added.items()]
     opened.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *parameters])  # type: ignore[attr-defined]

@@ -118,10 +118,11 @@ class Folder:
         """Full path of a name, as the file system wants it."""
         return f"{self._located[1]}/{name}" if name else self._located[1]
 
-    def open(self, name: str) -> BinaryIO:
+    def open(self, name: str, size: int | None = None) -> BinaryIO:
+        """Open a file for reading, seekable. `size`, where it is known, saves a remote store the question."""
         if not self.is_remote:
             return cast(BinaryIO, self.fs.open(self.path(name), "rb"))
-        return open_remote(self.fs, self.path(name), self._shown(name), PART_BLOCK)
+        return open_remote(self.fs, self.path(name), self._shown(name), PART_BLOCK, size)
 
     def read(self, name: str) -> bytes:
         return self._patient("to read", name, lambda: object_store.read(self.fs, self.path(name)))
@@ -354,9 +355,10 @@ def open_location(location: str, options: Mapping[str, object] | None = None) ->
         ) from error
 
 
-def open_remote(fs: fsspec.AbstractFileSystem, path: str, name: str, block: int) -> BinaryIO:
+def open_remote(fs: fsspec.AbstractFileSystem, path: str, name: str, block: int, size: int | None = None) -> BinaryIO:
     """Open a file of a remote store. `block`: bytes read beyond what is asked for, since the next read wants them."""
-    return cast(BinaryIO, PatientFile(lambda: fs.open(path, "rb", block_size=block), name))
+    known = {"size": size} if size is not None and "s3" in object_store.protocols(fs) else {}
+    return cast(BinaryIO, PatientFile(lambda: fs.open(path, "rb", block_size=block, **known), name))
 
 
 def _write_synced(path: str, data: bytes) -> None:

@@ -227,5 +227,5 @@ class PatientFile(io.RawIOBase):
 
 
 def _identity(file: Any) -> object:
-    details = getattr(file, "details", None) or {}
+    details = getattr(file, "_details", None) or {}  # what was asked when it was opened, if anything was
     return details.get("ETag") or details.get("etag") or details.get("generation")

@@ -7,31 +7,22 @@ the library's own retries are off.
 
 from __future__ import annotations
 
-import io
 import json
 import logging
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from faulty_proxy import KINDS, FaultyProxy, Request
-from s3_cases import KEY_ID, SECRET, Store, census_counts, serve
-from test_crash import PROGRAM
-from test_engine import make_inputs, snapshot
-from typer.testing import CliRunner
+from faulty_proxy import KINDS, FaultyProxy
+from s3_cases import SECRET, Store, census_counts, serve
+from test_engine import snapshot
 
-from curation.cli import app
 from curation.demo.build_warc import build_crawl
 from curation.pipeline import Pipeline
 from curation.recipe import load_recipe, with_settings
 from curation.runners.choose import executor_maker
 from curation.runners.drive import RunResult, run_pipeline
-from curation.storage_options import PROFILES_VARIABLE, use
+from curation.storage_options import use
 
 backend = pytest.fixture(scope="module")(serve)
 
@@ -101,158 +92,3 @@ def test_the_demo_crawl_on_ray(store: Store, on_disk, caplog: pytest.LogCaptureF
     assert logs.is_dir() and SECRET not in caplog.text
     leaks = [path for path in logs.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
     assert leaks == []
-
-
-# -- killed
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, bytes]]:
-    """Small inputs, and what the engine's small pipeline makes of them on a disk."""
-    folder = tmp_path_factory.mktemp("small")
-    inputs = make_inputs(folder, files=2, lines=30)
-    subprocess.run([sys.executable, str(PROGRAM), "engine", str(inputs), str(folder / "out"), "1"], check=True)
-    return inputs, snapshot(folder / "out")
-
-
-def start(store: Store, tmp_path: Path, source: str, workers: int = 1, fault: str = "") -> subprocess.Popen:
-    profile = store.profile(tmp_path / "storage.toml")
-    environment = {**os.environ, "CURATION_FAULT": fault, PROFILES_VARIABLE: str(profile)}
-    command = [sys.executable, str(PROGRAM), "engine", source, f"{store.url}/out", str(workers), "proof"]
-    return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, start_new_session=True)
-
-
-def finish(process: subprocess.Popen) -> int:
-    _, error = process.communicate(timeout=240)
-    assert SECRET not in error.decode()
-    assert process.returncode in (0, -signal.SIGKILL), error.decode()
-    return process.returncode
-
-
-def resumed(store: Store, tmp_path: Path, source: str, wanted: dict[str, bytes]) -> None:
-    before, left = store.committed("out"), store.parts("out")
-    assert finish(start(store, tmp_path, source)) == 0
-    after = store.committed("out")
-    assert {name: after[name] for name in before} == before, "finished units were repeated"
-    assert len(after) > len(before) > 0 or "publish" in str(left)
-    assert store.outputs("out") == wanted
-    assert store.parts("out") == store.named_parts("out"), "what the killed attempt left was removed"
-
-
-@pytest.mark.parametrize("point", ["part-open:4", "part-written:4", "record-written:4", "record-committed:4"])
-def test_killed_at_a_point(store: Store, small, tmp_path: Path, point: str) -> None:
-    source = store.put(small[0], "in")
-    assert finish(start(store, tmp_path, source, fault=point)) == -signal.SIGKILL
-    orphans = store.parts("out") - store.named_parts("out")
-    assert len(orphans) == (1 if point.startswith(("part-written", "record-written")) else 0)
-    resumed(store, tmp_path, source, small[1])
-
-
-def is_commit(request: Request) -> bool:
-    return request.method == "PUT" and "/work/commits/" in request.path
-
-
-@pytest.mark.parametrize("stored", [True, False], ids=["after the store has it", "before the store has it"])
-def test_killed_while_a_commit_is_on_its_way(store: Store, small, tmp_path: Path, stored: bool) -> None:
-    """The process dies when its commit record has been sent and nothing has come back, whether it was stored or not."""
-    source = store.put(small[0], "in")
-    process = start(store, tmp_path, source)
-    seen: list[str] = []
-
-    def kill(request: Request) -> bool:
-        if is_commit(request) and request.path not in seen:
-            seen.append(request.path)
-            if len(seen) == 6:
-                process.kill()
-                return True
-        return False
-
-    if stored:
-        store.proxy.watch(kill, lambda: None)
-    else:
-        store.proxy.order("refused", kill)
-    assert finish(process) == -signal.SIGKILL
-    name = seen[5].partition("?")[0].lstrip("/")
-    assert (name in store.committed("out")) == stored
-    resumed(store, tmp_path, source, small[1])
-
-
-def test_all_killed_at_once_between_publishing(store: Store, small, tmp_path: Path) -> None:
-    source = store.put(small[0], "in")
-    for fault in ("publish-shard:2", "publish-manifest:1"):
-        assert finish(start(store, tmp_path, source, fault=fault)) == -signal.SIGKILL
-    before = store.committed("out")
-    assert finish(start(store, tmp_path, source)) == 0
-    assert store.committed("out") == before and store.outputs("out") == small[1]
-    process = start(store, tmp_path, source.replace("/in", "/in"), workers=2)
-    assert finish(process) == 0 and store.committed("out") == before
-
-
-def test_workers_and_driver_killed_together(store: Store, small, tmp_path: Path) -> None:
-    source = store.put(small[0], "in")
-    process = start(store, tmp_path, source, workers=2)
-    deadline = time.monotonic() + 120
-    while len(store.committed("out")) < 4 and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert process.poll() is None, "the run ended before it was killed"
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    resumed(store, tmp_path, source, small[1])
-
-
-# -- the command line
-
-
-def invoke(*arguments: str) -> str:
-    result = CliRunner().invoke(app, list(arguments))
-    assert result.exit_code == 0, (result.output, result.exception)
-    return result.output
-
-
-def test_every_verb_and_no_secret_anywhere(
-    store: Store, on_disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Keys given by a profile open everything and are written nowhere, at the most talkative level of the log."""
-    store.proxy.period = 0
-    crawl = store.put(on_disk[0], "crawl")
-    monkeypatch.setenv(PROFILES_VARIABLE, str(store.profile(tmp_path / "storage.toml")))
-    out, told = f"{store.url}/out", io.StringIO()
-    handler = logging.StreamHandler(told)
-    logging.getLogger().addHandler(handler)
-    said = []
-    for verb in (
-        ["run", "demo", "--input", crawl, "--out", out, "--workers", "1", "--log-level", "debug"],
-        ["explain", "demo", "--input", crawl],
-        ["plan", "demo", "--input", crawl],
-        ["census", out],
-        ["census", out, "--json"],
-        ["peek", out],
-        ["why", "0", out],
-        ["contamination", out],
-    ):
-        said.append(CliRunner().invoke(app, [*verb, "--profile", "proof"]).output)
-    given = [f"--storage-option={key}={value}" for key, value in store.options.items() if key != "config_kwargs"]
-    assert "kept " in invoke("census", out, *given)
-    assert "freed" in invoke("clean", out, *given)
-    logging.getLogger().removeHandler(handler)
-    assert "kept " in said[0] and "segment 0" in said[1] and "kept " in said[3] and " of " in said[5], said
-    everything = "".join(said) + told.getvalue() + caplog.text
-    assert store.bucket in everything and "curation" in told.getvalue() + caplog.text
-    stored = b"".join(store.files.cat_file(name) for name in store.files.find(store.bucket))
-    for secret in (SECRET, KEY_ID):
-        assert secret not in everything and secret.encode() not in stored
-
-
-def test_an_index_on_a_store(store: Store, on_disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The stage that reads an index by its URL is opened with the options of the process, in workers too."""
-    crawl = store.put(on_disk[0], "crawl")
-    monkeypatch.setenv(PROFILES_VARIABLE, str(store.profile(tmp_path / "storage.toml")))
-    index, common = f"{store.url}/index", ["--profile", "proof"]
-    run = ["run", "demo", "--input", crawl, "--log-level", "error", *common]
-    invoke(*run, "--out", f"{store.url}/first", "--workers", "1")
-    assert "index of near-duplicates" in invoke("index", "build", f"{store.url}/first", index, *common)
-    assert "as they were written" in invoke("index", "inspect", index, "--verify", *common)
-    label = next(stage.label for stage in load_recipe("demo").stages if stage.name == "dedup/minhash")
-    invoke(*run, "--out", f"{store.url}/second", "--workers", "2", "--set", f"{label}.index={index}")
-    census = json.loads(store.files.cat_file(f"{store.bucket}/second/census.json"))
-    assert "near_duplicate_of_index" in json.dumps(census)
