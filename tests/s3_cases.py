@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 from faulty_proxy import FaultyProxy
 
+from curation.parts import PARTS
+from curation.records import COMMITS
+
 KEY_ID = "AKIDTESTKEYIDENTIFIER"
 SECRET = "do-not-show-this-secret-4711"
 
@@ -70,22 +73,22 @@ class Store:
     def outputs(self, out: str) -> dict[str, bytes]:
         """What a run leaves for readers: name -> bytes."""
         root = f"{self.bucket}/{out}"
-        names = [n for n in self.files.find(root) if n.endswith(".parquet") and "/work/" not in n]
+        names = [n for n in self.files.find(root) if n.endswith(".parquet") and f"{root}/work" not in n]
         return {n.removeprefix(f"{root}/"): self.files.cat_file(n) for n in sorted(names)}
 
     def committed(self, out: str) -> dict[str, tuple]:
         """Commit record -> when it was made and what is in it."""
-        found = self.files.find(f"{self.bucket}/{out}/work/commits", detail=True)
+        found = self.files.find(f"{self.bucket}/{out}/{COMMITS}", detail=True)
         return {name: (str(info["LastModified"]), info["ETag"]) for name, info in found.items()}
 
     def parts(self, out: str) -> set[str]:
-        return set(self.files.find(f"{self.bucket}/{out}/work/parts"))
+        return set(self.files.find(f"{self.bucket}/{out}/{PARTS}"))
 
     def named_parts(self, out: str) -> set[str]:
         """Data files that commit records point to."""
         records = [json.loads(self.files.cat_file(name)) for name in self.committed(out)]
         files = {part["file"] for record in records for part in (record["part"], record.get("dropped")) if part}
-        return {f"{self.bucket}/{out}/work/parts/{name}" for name in files}
+        return {f"{self.bucket}/{out}/{PARTS}/{name}" for name in files}
 
 
 def serve() -> Iterator[str]:
