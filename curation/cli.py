@@ -10,7 +10,9 @@ from typing import Annotated, Any, Optional
 import typer
 
 import curation
+from curation.cli_storage import quiet_libraries, with_storage
 from curation.errors import CurationError
+from curation.storage_options import of_process, shown
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
@@ -53,6 +55,7 @@ def set_log(level: str) -> None:
     if number is None:
         raise CurationError(f"--log-level: wanted debug, info, warning or error, found {level!r}")
     logging.basicConfig(level=number, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S", force=True)
+    quiet_libraries()
 
 
 def _version(wanted: bool) -> None:
@@ -69,6 +72,7 @@ def _main(
 
 
 @app.command()
+@with_storage
 def run(
     recipe: Recipe,
     input_: InputPaths,
@@ -106,7 +110,8 @@ def run(
     def once():
         return run_pipeline(
             pipeline, input_, out, executor_maker(runner, workers, address), root=root,
-            options=Options(limit=limit, sample=sample), slice_=part, progress=make_progress(),
+            options=Options(limit=limit, sample=sample), slice_=part, storage_options=of_process(),
+            progress=make_progress(),
         )  # fmt: skip
 
     result = wait_for_slices(once, wait_minutes * 60) if part else once()
@@ -115,7 +120,7 @@ def run(
         say(result.times.report(only_slow=True))
     if result.census:
         say(funnel(result.census))
-    say(f"output: {out}")
+    say(f"output: {shown(out)}")
 
 
 @app.command()
@@ -163,6 +168,7 @@ def submit(
 
 
 @app.command()
+@with_storage
 def explain(
     recipe: Recipe,
     input_: OptionalInputs = None,
@@ -181,12 +187,13 @@ def explain(
     pipeline = with_settings(load_recipe(recipe, allow_code=allow_code), set_ or [])
     say(to_yaml(pipeline).rstrip() if yaml else explain_recipe(pipeline))
     if input_:
-        planned, inputs = plan_only(pipeline, input_, root=root)
+        planned, inputs = plan_only(pipeline, input_, root=root, storage_options=of_process())
         say(explain_run(planned, inputs))
         say(runner_advice(pipeline, planned))
 
 
 @app.command()
+@with_storage
 def plan(
     recipe: Recipe,
     documents: Annotated[Optional[float], typer.Option(help="Documents with text, e.g. 1e10; or give --input.")] = None,
@@ -213,12 +220,13 @@ def plan(
     scale = Scale(documents or 1.0, cores, text_bytes, memory_gb, touched, mb_s, read_ms)
     shards = None
     if input_:
-        planned, _ = plan_only(pipeline, input_, root=root)
+        planned, _ = plan_only(pipeline, input_, root=root, storage_options=of_process())
         scale, shards = scale_of_inputs(planned, scale), len(planned.shards)
     say(report(estimate(pipeline, scale, shards)))
 
 
 @app.command()
+@with_storage
 def census(
     directory: OutFolder,
     json: Annotated[bool, typer.Option("--json", help="Print census.json as it is, or the state as JSON.")] = False,
@@ -238,6 +246,7 @@ def census(
 
 
 @app.command()
+@with_storage
 def slow(directory: OutFolder) -> None:
     """The slowest units of the newest run, wave by wave: how uneven they were, what they read, and why as far as is known."""
     from curation.inspect.slow import slow as report
@@ -246,6 +255,7 @@ def slow(directory: OutFolder) -> None:
 
 
 @app.command()
+@with_storage
 def why(document: Annotated[str, typer.Argument(help="Its id, URL or doc number.")], directory: OutFolder) -> None:
     """One document's life: measures, scores, where and why it fell, its kept twin, its place in the archive."""
     from curation.inspect.why import why as tell
@@ -254,6 +264,7 @@ def why(document: Annotated[str, typer.Argument(help="Its id, URL or doc number.
 
 
 @app.command()
+@with_storage
 def peek(
     directory: OutFolder,
     number: Annotated[int, typer.Option("-n", min=1, help="How many documents.")] = 5,
@@ -269,6 +280,7 @@ def peek(
 
 
 @app.command()
+@with_storage
 def contamination(
     directory: OutFolder,
     json: Annotated[bool, typer.Option("--json", help="Print the whole report as JSON.")] = False,
@@ -350,6 +362,7 @@ def lint_settings(
 
 
 @index_app.command("build")
+@with_storage
 def index_build(
     directory: OutFolder,
     index: Annotated[str, typer.Argument(help="Folder of the new index; one that is there is never changed.")],
@@ -365,6 +378,7 @@ def index_build(
 
 
 @index_app.command("inspect")
+@with_storage
 def index_inspect(
     index: Annotated[str, typer.Argument(help="Folder of an index.")],
     member: Annotated[Optional[int], typer.Option(min=0, help="Tell of one member: where it came from, its twin.")] = None,
@@ -383,6 +397,7 @@ def index_inspect(
 
 
 @index_app.command("merge")
+@with_storage
 def index_merge(
     indexes: Annotated[list[str], typer.Argument(help="Folders of indexes; members of the first are the best.")],
     into: Annotated[str, typer.Option(help="Folder of the new index.")],
@@ -396,6 +411,7 @@ def index_merge(
 
 
 @app.command()
+@with_storage
 def clean(directory: OutFolder) -> None:
     """Remove the work of a finished run (parts and commit records); shards, tombstones and census stay."""
     from curation.runners.publish import clean as remove

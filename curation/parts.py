@@ -97,7 +97,7 @@ class ShardReader:
         self.groups = groups.pop()
 
     def _open(self, folder: Folder, part: PartRef) -> pq.ParquetFile:
-        stream = self._stack.enter_context(folder.open(f"{PARTS}/{part.file}"))
+        stream = self._stack.enter_context(folder.open(f"{PARTS}/{part.file}", part.bytes))
         with undamaged(part):
             return self._stack.enter_context(pq.ParquetFile(stream, page_checksum_verification=True))
 

@@ -35,6 +35,7 @@ from curation.runners.ready import Job, Ready
 from curation.runners.schedule import Lost, Needs, Schedule, no_place
 from curation.stage import GlobalStage, Stage
 from curation.storage import Folder
+from curation.storage_options import StorageOptions, use
 from curation.unit import Worker, versions_of
 
 logger = logging.getLogger("curation")
@@ -55,7 +56,7 @@ class Setup(NamedTuple):
     paths: tuple[str, ...]
     recipe: Any
     folder: Folder
-    options: dict[str, object]
+    options: StorageOptions
     versions: dict[str, str]
 
 
@@ -86,7 +87,8 @@ class RayExecutor:
         except BaseException:
             self.close()
             raise
-        setup = Setup(uuid.uuid4().hex, tuple(sys.path), to_value(pipeline), folder, dict(input_options), versions_of(pipeline))
+        options = StorageOptions(input_options)
+        setup = Setup(uuid.uuid4().hex, tuple(sys.path), to_value(pipeline), folder, options, versions_of(pipeline))
         self._setup = ray.put(setup)
         self.observers: Sequence[Progress] = (Metrics(pipeline.name),)
 
@@ -312,6 +314,7 @@ def _worker_of(setup: Setup) -> Worker:
         sys.path += [path for path in setup.paths if path not in sys.path]
         while _workers:
             _workers.popitem()[1].close()
+        use(setup.options)
         pipeline = from_value(setup.recipe, allow_code=True)
         found = versions_of(pipeline)
         if found != setup.versions:
