@@ -159,7 +159,7 @@ class Worker:
         types = {name: column_type(name, declared) for name in names}
         result.counts = [StageCount(s.label) for s in segment.stages]
         with ShardReader(self.folder, unit.shards[0]) as reader, PartWriter(out, types) as writer:
-            bound = self._bind(segment, self._verdicts(unit, reader.bounds()))
+            bound = self._bind(segment, self._verdicts(unit, reader.bounds() if unit.verdicts else None))
             known = self._known(unit, segment)
             for frame in reader.frames(reads):
                 writer.write(self._rows_batch(frame, bound, result, known, types))
