@@ -205,8 +205,9 @@ def environment_variable(card: str) -> str:
 def find_weights(card: Card, given: str = "", part: str = "", language: str = "") -> Weights:
     """Where the weights of a card are to be read from: `given`, else the environment, else the card's own location.
 
-    `part` is "pieces" for the SentencePiece model, else ""; `language` goes where the path holds {language}. The sha256 is the card's; where it prescribes none, that of the
-    file as it is now, or "" when there is no such file yet: then `verify` says so, before any work.
+    `part` is "pieces" for the SentencePiece model, else ""; `language` goes where the path holds {language}. The sha256 is
+    the card's; where it prescribes none, that of the file as it is now, or "" when there is no such file yet: then `verify`
+    says so, before any work.
     """
     own = (card.pieces or Weights()) if part else card.weights
     variable = environment_variable(f"{card.name}_{part}" if part else card.name)
