@@ -1,8 +1,9 @@
 """Score the documents of a finished run with one more card, without touching the run: side files, one for each shard.
 
 `scores/<card>/<shard>` holds `doc` and the score columns, row for row as its shard; `scores/<card>/manifest.json`, written
-last, says which shards of which digests they belong to. A side file is written under a name of its own and then given its place, so
-it is whole or absent; the same command again keeps those that belong to the shard as it is now and to the same model.
+last, says which shards of which digests they belong to. A side file is written under a name of its own and then given its
+place, so it is whole or absent; the same command again keeps those that belong to the shard as it is now and to the same
+model.
 """
 
 from __future__ import annotations
