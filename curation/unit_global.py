@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import BinaryIO
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 import polars as pl
@@ -18,6 +20,14 @@ from curation.slice_format import cut_by_partition, write_slices
 from curation.slices import read_columns, read_slice, read_slices, slice_rows
 from curation.stage import Found, GlobalStage
 from curation.storage import Folder
+
+_T = TypeVar("_T")
+
+READERS = 16
+"""Slices that a unit reads at a time from storage that is not a local disk."""
+
+HELD_AHEAD = 256
+"""Slices read at most before they are asked for."""
 
 
 def sketch(folder: Folder, stage: GlobalStage, unit: Unit, out: BinaryIO, result: Result) -> dict[str, pa.DataType]:
@@ -40,7 +50,7 @@ def match(folder: Folder, stage: GlobalStage, unit: Unit, out: BinaryIO, result:
     parts = unit.taken[0]
     known = stage.known(unit.number)
     older = 0 if known is None else known.height
-    stage.check_memory("match", unit.number, older + sum(slice_rows(folder, part, unit.number) for part in parts))
+    stage.check_memory("match", unit.number, older + _rows_of(folder, parts, unit.number))
     taken = list(_tables(folder, parts, "slice", unit.number))
     if not taken:
         return _write(pl.DataFrame(), out, result, stage.match_slices)
@@ -57,7 +67,7 @@ def step(folder: Folder, stage: GlobalStage, unit: Unit, out: BinaryIO, result: 
     if unit.step.name == COLLECT:
         return _collect(folder, unit, out, result)
     sliced = [part for take, parts in zip(unit.step.takes, unit.taken, strict=True) if take.how == "slice" for part in parts]
-    stage.check_memory(unit.step.name, unit.number, sum(slice_rows(folder, part, unit.number) for part in sliced))
+    stage.check_memory(unit.step.name, unit.number, _rows_of(folder, sliced, unit.number))
     taken = [_tables(folder, parts, take.how, unit.number) for take, parts in zip(unit.step.takes, unit.taken, strict=True)]
     found = _found(stage.step(unit.step, unit.number, taken), result)
     if unit.step.slices:
@@ -85,13 +95,26 @@ def verdict_of(folder: Folder, parts: Sequence[PartRef], number: int, first: int
 
 
 def _tables(folder: Folder, parts: tuple[PartRef, ...], how: str, number: int) -> Iterator[pl.DataFrame]:
-    for part in parts:
-        if how == "slice":
-            frame = read_slice(folder, part, number)
-            if frame is not None:
-                yield frame
-        else:
+    if how != "slice":
+        for part in parts:
             yield from read_slices(folder, part)
+        return
+    frames = _ahead(partial(read_slice, folder, number=number), parts, 1 if folder.is_local else READERS)
+    yield from (frame for frame in frames if frame is not None)
+
+
+def _rows_of(folder: Folder, parts: Sequence[PartRef], number: int) -> int:
+    return sum(_ahead(partial(slice_rows, folder, number=number), parts, 1 if folder.is_local else READERS))
+
+
+def _ahead(read: Callable[[PartRef], _T], parts: Sequence[PartRef], readers: int) -> Iterator[_T]:
+    """What is read of each part, in their order, `readers` at a time: on an object store most of it is waiting."""
+    if readers == 1 or len(parts) == 1:
+        yield from map(read, parts)
+        return
+    with ThreadPoolExecutor(readers) as pool:
+        for start in range(0, len(parts), HELD_AHEAD):
+            yield from pool.map(read, parts[start : start + HELD_AHEAD])
 
 
 def _found(found: pl.DataFrame | Found, result: Result) -> pl.DataFrame:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import BinaryIO
 
 import polars as pl
@@ -22,20 +23,24 @@ _TYPES_ALWAYS = {"doc": COLUMNS["doc"], **ENGINE_COLUMNS, **{name: COLUMNS[name]
 
 
 class ShardMaker:
-    """Makes the output shards of one pipeline."""
+    """Makes one output shard: its documents, then its tombstones."""
 
-    def __init__(self, pipeline: Pipeline, folder: Folder) -> None:
+    def __init__(self, pipeline: Pipeline, folder: Folder, unit: Unit) -> None:
         self.pipeline = pipeline
         self.folder = folder
+        self.unit = unit
+        self._with_tombstones: set[int] = set()
 
-    def documents(self, unit: Unit, out: BinaryIO, result: Result) -> dict[str, pa.DataType]:
-        """Write the live documents of a shard."""
+    def documents(self, out: BinaryIO, result: Result) -> dict[str, pa.DataType]:
+        """Write the live documents."""
         types = self._shard_types(dropped=False)
         repeat_by = self.pipeline.sink.repeat_by
 
         def tables() -> Iterator[pa.Table]:
-            for frame in self._shard_frames(unit, list(types)):
+            for number, frame in self._shard_frames(list(types)):
                 alive = frame.filter(pl.col("drop_stage").is_null())
+                if alive.height < frame.height:
+                    self._with_tombstones.add(number)
                 result.rows_alive += alive.height
                 result.text_bytes += int(alive["stat_text_bytes"].sum() or 0)
                 written = alive.select(*types) if not repeat_by else _repeated(alive, repeat_by)
@@ -43,18 +48,18 @@ class ShardMaker:
                 yield self._described(to_table(written, types))
 
         self.pipeline.sink.write(_never_empty(tables(), self._described(_no_rows(types))), out, self._metadata())
-        result.inputs = self._input_paths(unit)
+        result.inputs = self._input_paths()
         return types
 
-    def dropped(self, unit: Unit, file: str) -> dict:
-        """Write the tombstones of a shard; return what its commit record says of the file."""
+    def dropped(self, file: str) -> dict:
+        """Write the tombstones, after the documents; return what its commit record says of the file."""
         types = self._shard_types(dropped=True)
-        with_text = self._tombstones_with_text(unit)
+        with_text = self._tombstones_with_text()
         rows = 0
 
         def tables() -> Iterator[pa.Table]:
             nonlocal rows
-            for frame in self._shard_frames(unit, list(types)):
+            for _, frame in self._shard_frames(list(types), self._with_tombstones):
                 gone = frame.filter(pl.col("drop_stage").is_not_null())
                 if with_text is not None:
                     keeps = pl.col("doc").is_in(with_text.implode())
@@ -69,12 +74,16 @@ class ShardMaker:
         written = self.folder.write(f"{PARTS}/{file}", fill)
         return {"file": file, "bytes": written.bytes, "sha256": written.sha256, "rows": rows}
 
-    def _shard_frames(self, unit: Unit, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
-        types = {name: column_type(name, self.pipeline.column_types()) for name in columns}
-        for parts in unit.shards:
+    def _shard_frames(self, columns: Sequence[str], only: Container[int] | None = None) -> Iterator[tuple[int, pl.DataFrame]]:
+        """Frames of the shards, or `only` of those of these places, each with the place."""
+        known = self.pipeline.column_types()
+        types = {name: column_type(name, known) for name in columns} | _TYPES_ALWAYS
+        for place, parts in enumerate(self.unit.shards):
+            if only is not None and place not in only:
+                continue
             with ShardReader(self.folder, parts) as reader:
                 for frame in reader.frames([*columns, "stat_text_bytes"]):
-                    yield coalesce_nulls(frame, {**types, **_TYPES_ALWAYS})
+                    yield place, coalesce_nulls(frame, types)
 
     def _shard_types(self, *, dropped: bool) -> dict[str, pa.DataType]:
         types = self.pipeline.column_types()
@@ -83,9 +92,10 @@ class ShardMaker:
 
     def _described(self, table: pa.Table) -> pa.Table:
         """The table with the producer of each column in its field's metadata."""
-        fields = [f.with_metadata({"producer": self._producers().get(f.name, "engine")}) for f in table.schema]
+        fields = [f.with_metadata({"producer": self._producers.get(f.name, "engine")}) for f in table.schema]
         return table.cast(pa.schema(fields))
 
+    @cached_property
     def _producers(self) -> dict[str, str]:
         made: dict[str, str] = {}
         for stage in (self.pipeline.source, *self.pipeline.stages):
@@ -97,14 +107,14 @@ class ShardMaker:
     def _metadata(self) -> dict[str, str]:
         return {"curation.recipe": self.pipeline.name, "curation.fingerprint": self.pipeline.fingerprint()}
 
-    def _input_paths(self, unit: Unit) -> list[str]:
+    def _input_paths(self) -> list[str]:
         paths: set[str] = set()
-        for parts in unit.shards:
+        for parts in self.unit.shards:
             record = read_record(self.folder, record_of(parts[0].file))
             paths.update(piece["path"] for piece in record["pieces"])
         return sorted(paths)
 
-    def _tombstones_with_text(self, unit: Unit) -> pl.Series | None:
+    def _tombstones_with_text(self) -> pl.Series | None:
         """`doc` of the tombstones that keep their text; None when all do."""
         policy = self.pipeline.sink.dropped_text
         if policy == "all":
@@ -113,8 +123,8 @@ class ShardMaker:
         if not wanted:
             return pl.Series("doc", [], dtype=pl.UInt64)
         names = ("doc", "drop_stage", "drop_reason")
-        frames = self._shard_frames(unit, list(names[1:]))
-        fallen = (frame.filter(pl.col("drop_stage").is_not_null()).select(names) for frame in frames)
+        frames = self._shard_frames(list(names[1:]), self._with_tombstones)
+        fallen = (frame.filter(pl.col("drop_stage").is_not_null()).select(names) for _, frame in frames)
         gone = pl.concat(
             [empty_frame({name: COLUMNS[name] for name in names}), *fallen]
         )  # shards of one long record may hold no document at all

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +17,13 @@ from engine_stages import Length, Lines, Score, Twins, Upper
 from curation.errors import InputError, RecipeError, RunStopped
 from curation.pipeline import Pipeline
 from curation.plan import Options
-from curation.runners.drive import RunResult, Slice, clean, run_pipeline
+from curation.progress import LineProgress
+from curation.runners.drive import RunResult, run_pipeline
 from curation.runners.local import LocalExecutor
+from curation.runners.publish import clean
+from curation.runners.waves import Slice
 from curation.sinks.parquet import Parquet
-from curation.stage import Filter, Stage
+from curation.stage import Filter, Open, Piece, PieceReport, Stage
 from curation.storage import Folder
 
 
@@ -357,3 +361,37 @@ def test_damaged_parts_are_written_again(part: str, tmp_path: Path, caplog: pyte
         assert snapshot(out) == wanted, f"byte {place} of {len(content)}"
         mended += any("its unit is done again" in message for message in caplog.messages)
     assert mended > len(places) // 2
+
+
+@dataclass(frozen=True)
+class SlowFirst(Lines):
+    """Reads the first shard late."""
+
+    def read(self, piece: Piece, open_input: Open) -> Iterator[pl.DataFrame | PieceReport]:
+        if piece.start == 0 and piece.input.number == 0:
+            time.sleep(3)
+        return super().read(piece, open_input)
+
+
+class Seen(LineProgress):
+    """Notes which unit ended when."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.units: list[str] = []
+
+    def unit(self, title: str, record: Mapping) -> None:
+        super().unit(title, record)
+        self.units.append(record["unit"])
+
+
+def test_a_shard_goes_on_while_another_is_read(tmp_path: Path) -> None:
+    inputs = make_inputs(tmp_path)
+    seen = Seen()
+    recipe = pipeline(Upper(), Length(least=3), source=SlowFirst(200))
+    run(recipe, inputs, tmp_path / "out", workers=2, progress=seen)
+    slow = seen.units.index("s00-read-00000")
+    assert any(unit.startswith("s02-rows") for unit in seen.units[:slow])
+    assert not {"s01-rows-00000", "s01-rows-00001"} & set(seen.units[:slow])  # where the second begins was not known
+    run(recipe, inputs, tmp_path / "one", workers=1)
+    assert snapshot(tmp_path / "out") == snapshot(tmp_path / "one")

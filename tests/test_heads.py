@@ -20,7 +20,8 @@ from curation.errors import ContractError, InputError, RecipeError
 from curation.inspect.explain import explain
 from curation.pipeline import Pipeline
 from curation.plan import Options
-from curation.runners.drive import RunResult, Slice
+from curation.runners.drive import RunResult
+from curation.runners.waves import Slice
 from curation.sinks.parquet import Parquet
 from curation.stage import Apply, Open, Piece, PieceReport, Stage
 

@@ -27,6 +27,7 @@ from curation.stage import Apply, Resources, Stage
 ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
 
 from curation.runners import ray as runner  # noqa: E402
+from curation.runners import schedule  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +118,7 @@ def test_lost_workers(cluster: None, lives: int, ends: bool, tmp_path: Path) -> 
     inputs = make_inputs(tmp_path)
     recipe = pipeline(Dying(lives=str(tmp_path)))
     if not ends:
-        with pytest.raises(RunStopped, match=f"lost its worker {runner.ATTEMPTS} times"):
+        with pytest.raises(RunStopped, match=f"lost its worker {schedule.ATTEMPTS} times"):
             run(recipe, inputs, tmp_path / "out")
         for life in tmp_path.glob("life-*"):
             life.unlink()
@@ -147,8 +148,8 @@ def test_a_gpu_that_is_nowhere_is_refused_before_any_work(cluster: None, tmp_pat
 
 
 def test_what_a_unit_asks_for() -> None:
-    assert runner.needs_of([Score(), Accelerated(), Accelerated()]) == {"num_cpus": 1.0, "num_gpus": 1.0}
-    assert runner.needs_of([Minhash(memory_gb=4)]) == {"num_cpus": 1.0, "memory": 4 << 30}
+    assert runner.needs_of([Score(), Accelerated(), Accelerated()]) == schedule.Needs(1.0, gpus=1.0)
+    assert runner.needs_of([Minhash(memory_gb=4)]) == schedule.Needs(1.0, memory=4 << 30)
 
 
 def test_other_versions_are_refused(cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,15 +56,13 @@ SHAPES: dict[str, tuple[float, str]] = {
     "key_bytes": (25, "bytes of a sketch of dedup/exact and dedup/url_key"),
     "key_memory": (350, "bytes of memory a row of dedup/exact and dedup/url_key"),
     "line_memory": (60, "bytes of memory a line of dedup/lines"),
-    "reference": (230, "bytes of a part as a unit's list of what it reads carries it"),
-    "record": (5000, "bytes of a commit record in the memory of the driver, not measured"),
+    "record": (1500, "bytes of a unit and its commit record in the memory of the driver: many_units.md"),
 }
 """What the estimate assumes about sizes."""
 
 SMALL_SLICE = 16 << 10
 """Bytes of a slice below which reading is ruled by the number of slices: reported when there are many."""
 MANY_SLICES = 10**7
-LARGE_UNIT = 64 << 20
 LARGE_DRIVER = 16 << 30
 MOST_PARTITIONS = 1 << 20
 
@@ -310,18 +308,15 @@ def _minhash_problems(stage: Minhash, scale: Scale, shards: int, phases: list[Ph
     touched = scale.documents * scale.touched
     if not goes_in_rounds(stage, touched) and touched * LABEL_BYTES > scale.memory_gb * 2**30:
         yield f"the one unit of label takes {touched * LABEL_BYTES / 2**30:.1f} GiB: a larger worker for it"
-    yield from _slice_problems(shards, phases)
+    yield from _slice_problems(phases)
 
 
-def _slice_problems(shards: int, phases: list[Phase]) -> Iterator[str]:
+def _slice_problems(phases: list[Phase]) -> Iterator[str]:
     for phase in phases:
         if phase.slices > MANY_SLICES and phase.read / phase.slices < SMALL_SLICE:
             cure = "larger shards, fewer partitions" if phase.name == "match" else "fewer partitions"
             each = phase.read / phase.slices / 1024
             yield f"{phase.name} reads {phase.slices:.1e} slices of {each:.1f} KiB: {cure} (a larger memory_gb)"
-    listed = shards * _shape("reference")
-    if listed > LARGE_UNIT:
-        yield f"each match is sent a list of {shards} files, {listed / 2**20:.0f} MiB: larger shards"
 
 
 # -- equal keys
@@ -353,7 +348,7 @@ def _keyed(stage: Exact | KeyedStage | Lines, scale: Scale, shards: int) -> tupl
     if made[2].memory > scale.memory_gb * 2**30:
         cure = "more partitions" if settling > 1 else "a larger worker for it"
         problems.append(f"settle takes {made[2].memory / 2**30:.1f} GiB a unit: {cure}")
-    problems += _slice_problems(shards, made)
+    problems += _slice_problems(made)
     named = [replace(phase, name=f"{stage.label}: {phase.name}") for phase in made]
     return named, [f"{stage.label}: {problem}" for problem in problems]
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from curation.errors import CurationError, explain_mismatch
-from curation.runners.drive import MakeExecutor
 from curation.runners.local import LocalExecutor
+from curation.runners.waves import MakeExecutor
 
 
 def executor_maker(runner: str = "local", workers: int | None = None, address: str | None = None) -> MakeExecutor:

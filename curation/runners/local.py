@@ -13,7 +13,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 
@@ -22,9 +22,12 @@ import pyarrow as pa
 from curation.errors import CurationError, RunStopped
 from curation.pipeline import Pipeline
 from curation.plan import Unit
+from curation.progress import Progress
 from curation.recipe import from_value, to_value
 from curation.records import COMMITS, read_record
+from curation.runners.ready import Job, Ready
 from curation.storage import Folder
+from curation.storage_options import StorageOptions, use
 from curation.unit import Worker, versions_of
 
 logger = logging.getLogger("curation")
@@ -43,7 +46,8 @@ class LocalExecutor:
         self, pipeline: Pipeline, folder: Folder, input_options: Mapping[str, object], workers: int | None = None
     ) -> None:
         self.workers = workers or available_cores()
-        self._pipeline, self._folder, self._options = pipeline, folder, dict(input_options)
+        self.observers: Sequence[Progress] = ()
+        self._pipeline, self._folder, self._options = pipeline, folder, StorageOptions(input_options)
         self._pool: ProcessPoolExecutor | None = None
         self._workers: list[multiprocessing.process.BaseProcess] = []
         if not folder.is_shared and self.workers > 1:
@@ -52,12 +56,9 @@ class LocalExecutor:
                 "  try:    --workers 1, or a folder on disk"
             )
 
-    def execute(self, units: Sequence[Unit], earlier: Mapping[str, Sequence[str]]) -> Iterator[dict]:
-        """Run units; yield each commit record when it is done."""
-        if self.workers == 1:
-            yield from self._here(units, earlier)
-        elif units:
-            yield from self._pooled(list(units), earlier)
+    def execute(self, ready: Ready) -> Generator[dict, None, None]:
+        """Run units while there are any; yield each commit record when it is done."""
+        return self._here(ready) if self.workers == 1 else self._pooled(ready)
 
     def close(self, abandon: bool = False) -> None:
         """End the workers. With `abandon`, at once: an interrupt or a broken contract must not wait for long units."""
@@ -69,52 +70,48 @@ class LocalExecutor:
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._pool = None
 
-    def _here(self, units: Sequence[Unit], earlier: Mapping[str, Sequence[str]]) -> Iterator[dict]:
+    def _here(self, ready: Ready) -> Generator[dict, None, None]:
         worker = Worker(self._pipeline, self._folder, self._options)
         try:
-            for unit in units:
-                yield worker.run(unit, earlier.get(unit.name, ()))
+            while (job := ready.take()) is not None:
+                yield worker.run(job.unit, job.earlier)
         finally:
             worker.close()
 
-    def _pooled(self, units: list[Unit], earlier: Mapping[str, Sequence[str]]) -> Iterator[dict]:
-        todo = {u.name: u for u in units}
-        for attempt in range(1, ATTEMPTS + 1):
+    def _pooled(self, ready: Ready) -> Generator[dict, None, None]:
+        running: dict[Future, Job] = {}
+        while True:
             try:
-                for record in self._one_pool(list(todo.values()), earlier):
-                    todo.pop(record["unit"])
-                    yield record
+                yield from self._one_pool(ready, running)
                 return
-            except BrokenProcessPool:
+            except BrokenProcessPool as error:
                 self._pool = None
-                for record in self._committed(todo.values()):  # its worker died after committing
-                    todo.pop(record["unit"])
-                    yield record
-                logger.warning("a worker was killed; attempt %d of %d, %d units left", attempt, ATTEMPTS, len(todo))
-        raise RunStopped(
-            f"workers were killed {ATTEMPTS} times in a row; units left: {', '.join(sorted(todo)[:5])}\n"
-            "  try:    fewer --workers if memory ran out (see the system's log), then the same command: "
-            "finished units are kept"
-        )
+                logger.warning("a worker was killed; %d units were under way", len(running))
+                lost, running = list(running.values()), {}
+                for job in lost:
+                    if self._folder.exists(f"{COMMITS}/{job.unit.record_name}"):  # its worker died after committing
+                        yield read_record(self._folder, job.unit.record_name)
+                    else:
+                        ready.again(job, str(error), ATTEMPTS)
 
-    def _committed(self, units) -> list[dict]:
-        committed = self._folder.names(COMMITS)
-        return [read_record(self._folder, u.record_name) for u in list(units) if u.record_name in committed]
-
-    def _one_pool(self, units: list[Unit], earlier: Mapping[str, Sequence[str]]) -> Iterator[dict]:
+    def _one_pool(self, ready: Ready, running: dict[Future, Job]) -> Generator[dict, None, None]:
         pool = self._started()
         others = set(multiprocessing.active_children()) - set(self._workers)
-        queue = iter(units)
-        running: set[Future] = set()
         while True:
-            while len(running) < self.workers * AHEAD and (unit := next(queue, None)) is not None:
-                running.add(pool.submit(_run_unit, unit, earlier.get(unit.name, ())))
+            while len(running) < self.workers * AHEAD and (job := ready.take()) is not None:
+                try:
+                    running[pool.submit(_run_unit, job.unit, job.earlier)] = job
+                except BrokenProcessPool:
+                    running[Future()] = job
+                    raise
             self._workers = [p for p in multiprocessing.active_children() if p not in others]
             if not running:
                 return
-            done, running = wait(running, return_when=FIRST_COMPLETED)
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
-                yield future.result()
+                record = future.result()
+                del running[future]
+                yield record
 
     def _started(self) -> ProcessPoolExecutor:
         if self._pool is None:
@@ -152,6 +149,7 @@ def _start_worker(value: object, folder: Folder, options: Mapping[str, object], 
     pa.set_cpu_count(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides; a unit that is nearly done may end
     threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
+    use(options)
     pipeline = from_value(value, allow_code=True)
     found = versions_of(pipeline)
     if found != versions:

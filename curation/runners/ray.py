@@ -1,9 +1,9 @@
 """Run units on a Ray cluster: units are tasks, segments with models a pool of actors, and files carry all data.
 
 The driver hands over a unit (a few kilobytes) and gets its commit record back; texts never pass through Ray's object store.
-Few units are under way at a time, so the driver holds handles and not data however many there are. Ray's own retries are
-off: a worker or node that is lost is no fault of the unit, so what it had not committed is handed over again, a few
-times; an error that a unit raises ends the run as it does everywhere.
+What starts when is `schedule`'s to decide. Ray's own retries are off: a worker or node that is lost is no fault of the
+unit, so what it had not committed is handed over again, a few times; an error that a unit raises ends the run as it does
+everywhere.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import logging
 import os
 import socket
 import sys
+import time
 import uuid
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -23,23 +23,25 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 import ray
 from ray.exceptions import RayError, RayTaskError
+from ray.util import metrics
 
 from curation.errors import CurationError, RunStopped, explain_mismatch
 from curation.pipeline import Pipeline
-from curation.plan import Unit
+from curation.plan import NO_PARTS, Unit
+from curation.progress import Progress
 from curation.recipe import from_value, to_value
 from curation.records import COMMITS, read_record
-from curation.stage import Stage
+from curation.runners.ready import Job, Ready
+from curation.runners.schedule import Lost, Needs, Schedule, no_place
+from curation.stage import GlobalStage, Stage
 from curation.storage import Folder
+from curation.storage_options import StorageOptions, use
 from curation.unit import Worker, versions_of
 
 logger = logging.getLogger("curation")
 
-ATTEMPTS = 4
-"""How often a unit may lose its worker or node before the run stops."""
-
-AHEAD = 2
-"""Units under way for each one that can run at once: the next is there when a worker is free."""
+LOOK_SECONDS = 5.0
+"""How old the driver's knowledge of the cluster's nodes may be."""
 
 TOKEN_VARIABLES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 TOKEN_FILE = Path("~/.ray/auth_token")
@@ -54,7 +56,7 @@ class Setup(NamedTuple):
     paths: tuple[str, ...]
     recipe: Any
     folder: Folder
-    options: dict[str, object]
+    options: StorageOptions
     versions: dict[str, str]
 
 
@@ -74,81 +76,98 @@ class RayExecutor:
             raise CurationError(f"{folder.url} lives in this process only\n  try:    a folder that every node can reach")
         self._pipeline, self._folder = pipeline, folder
         self._segments = pipeline.segments()
+        self._needs: dict[tuple[int, int], Needs] = {}
+        self._tasks: dict[tuple[int, int, str], Any] = {}
+        self._modelled = {s.index for s in self._segments if any(stage.models for stage in s.stages)}
+        self._looked = -LOOK_SECONDS
+        self._nodes: list[Mapping[str, float]] = []
         self._owned = connect(address, workers)
         try:
-            check_resources(pipeline, [node["Resources"] for node in ray.nodes() if node["Alive"]])
+            check_resources(pipeline, self.nodes())
         except BaseException:
             self.close()
             raise
-        setup = Setup(uuid.uuid4().hex, tuple(sys.path), to_value(pipeline), folder, dict(input_options), versions_of(pipeline))
+        options = StorageOptions(input_options)
+        setup = Setup(uuid.uuid4().hex, tuple(sys.path), to_value(pipeline), folder, options, versions_of(pipeline))
         self._setup = ray.put(setup)
+        self.observers: Sequence[Progress] = (Metrics(pipeline.name),)
 
-    def execute(self, units: Sequence[Unit], earlier: Mapping[str, Sequence[str]]) -> Iterator[dict]:
-        """Run units; yield each commit record when it is done."""
-        left = list(units)
-        lost: Counter[str] = Counter()
-        while left:
-            again: list[Unit] = []
-            for unit, outcome in self._outcomes(left, earlier):
-                if isinstance(outcome, dict):
-                    yield outcome
-                    continue
-                lost[unit.name] += 1
-                if lost[unit.name] >= ATTEMPTS:
-                    raise RunStopped(
-                        f"unit {unit.name} lost its worker {ATTEMPTS} times: {outcome}\n"
-                        "  try:    look at the nodes' memory and logs, then the same command: finished units are kept"
-                    ) from outcome
-                logger.warning("unit %s lost its worker and is run again: %s", unit.name, str(outcome).splitlines()[0])
-                again.append(unit)
-            left = again
-
-    def _outcomes(self, units: Sequence[Unit], earlier: Mapping[str, Sequence[str]]) -> Iterator[tuple[Unit, dict | RayError]]:
-        """Each unit with its commit record, or with the failure of the machinery that kept it from making one."""
-        queue = list(reversed(units))
-        pool = _ActorPool(self._setup, self._needs(units[0]), len(units)) if self._has_models(units[0]) else None
-        running: dict[Any, Unit] = {}
+    def execute(self, ready: Ready) -> Generator[dict, None, None]:
+        """Run units while there are any; yield each commit record when it is done."""
+        schedule = Schedule(self, ready)
         try:
-            while queue or running:
-                room = AHEAD * (pool.size if pool else max(1, int(ray.cluster_resources().get("CPU", 1))))
-                while queue and len(running) < room:
-                    unit = queue.pop()
-                    hints = tuple(earlier.get(unit.name, ()))
-                    running[pool.submit(unit, hints) if pool else self._submit(unit, hints)] = unit
-                done, _ = ray.wait(list(running), num_returns=1)
-                unit = running.pop(done[0])
-                yield unit, self._record(done[0], unit)
+            yield from schedule.records()
         finally:
-            for reference in running:
-                ray.cancel(reference, force=pool is None)
-            if pool:
-                pool.close()
+            for reference in schedule.under_way():
+                ray.cancel(reference, force=True)
 
-    def _submit(self, unit: Unit, earlier: Sequence[str]) -> Any:
-        options = {**self._needs(unit), "name": f"{self._title(unit)} {unit.number}"}
-        return _run_unit.options(**options).remote(self._setup, unit, earlier)
+    # -- what a schedule asks of a cluster
 
-    def _record(self, reference: Any, unit: Unit) -> dict | RayError:
+    def nodes(self) -> Sequence[Mapping[str, float]]:
+        if time.monotonic() - self._looked > LOOK_SECONDS:
+            self._nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+            self._looked = time.monotonic()
+        return self._nodes
+
+    def needs(self, unit: Unit) -> Needs:
+        if (unit.segment, unit.documents) not in self._needs:
+            self._needs[unit.segment, unit.documents] = needs_of(self._stages(unit))
+        return self._needs[unit.segment, unit.documents]
+
+    def has_models(self, unit: Unit) -> bool:
+        return unit.kind == "rows" and unit.segment in self._modelled
+
+    def run(self, job: Job) -> Any:
+        return self._task_of(job.unit).remote(self._setup, *job)
+
+    def _task_of(self, unit: Unit) -> Any:
+        """The task of a unit's title, which is what the dashboard groups by; making one costs more than calling it."""
+        key = unit.segment, unit.documents, unit.step.name if unit.step else unit.kind
+        if key not in self._tasks:
+            self._tasks[key] = _run_unit.options(**_asked(self.needs(unit)), name=self._title(unit))
+        return self._tasks[key]
+
+    def open(self, job: Job) -> tuple[Any, Any]:
+        options = {**_asked(self.needs(job.unit)), "max_restarts": -1}
+        actor = _UnitActor.options(**options).remote()  # type: ignore[attr-defined]
+        return actor, self.ask(actor)
+
+    def ask(self, actor: Any) -> Any:
+        return actor.start.remote(self._setup)
+
+    def give(self, actor: Any, job: Job) -> Any:
+        return actor.run.options(name=self._title(job.unit)).remote(self._setup, *job)
+
+    def stop(self, actor: Any) -> None:
+        ray.kill(actor)
+
+    def wait(self, handles: Sequence[Any], seconds: float) -> Sequence[Any]:
+        first, left = ray.wait(list(handles), num_returns=1, timeout=seconds)
+        if not first or not left:
+            return first
+        return first + ray.wait(left, num_returns=len(left), timeout=0)[0]
+
+    def result(self, handle: Any, job: Job | None) -> dict | Lost | None:
         try:
-            return ray.get(reference)
+            return ray.get(handle)
         except RayTaskError as error:
             raise (error.cause if isinstance(error.cause, CurationError) else error) from None
         except RayError as error:
-            if unit.record_name in self._folder.names(COMMITS):  # lost after it had committed
-                return read_record(self._folder, unit.record_name)
-            return error
+            if job and self._folder.exists(f"{COMMITS}/{job.unit.record_name}"):  # lost after it had committed
+                return read_record(self._folder, job.unit.record_name)
+            return Lost(str(error).splitlines()[0])
 
     def _stages(self, unit: Unit) -> Sequence[Stage]:
-        return self._segments[unit.segment].stages if unit.segment < len(self._segments) else (self._pipeline.sink,)
-
-    def _has_models(self, unit: Unit) -> bool:
-        return unit.kind == "rows" and any(stage.models for stage in self._stages(unit))
+        if unit.segment == len(self._segments):
+            return (self._pipeline.sink,)
+        stages = self._segments[unit.segment].stages
+        first = stages[0]
+        return (first.sized(unit.documents),) if isinstance(first, GlobalStage) and unit.kind in NO_PARTS else stages
 
     def _title(self, unit: Unit) -> str:
-        return " > ".join(stage.label for stage in self._stages(unit)) + (f": {unit.step.name}" if unit.step else "")
-
-    def _needs(self, unit: Unit) -> dict[str, Any]:
-        return needs_of(self._stages(unit))
+        labels = " > ".join(stage.label for stage in self._stages(unit))
+        step = unit.step.name if unit.step else unit.kind
+        return f"{labels}: {step}" if unit.step or unit.kind in ("sketch", "match") else labels
 
     def close(self, abandon: bool = False) -> None:
         """Leave the cluster; end it when it was started here. Tasks under way end with their driver."""
@@ -157,37 +176,84 @@ class RayExecutor:
         self._owned = False
 
 
-def needs_of(stages: Sequence[Stage]) -> dict[str, Any]:
-    """What a unit of these stages asks Ray for: they run one after the other, but all models stay on the accelerator."""
+class Metrics:
+    """What a run did so far as Ray's own metrics, for the dashboard and Prometheus: `ray_curation_*`, with the recipe's name.
+
+    The driver counts, and not the workers: it learns of every unit once, whereas a worker that is lost takes the counts it
+    has not yet exported with it and one that commits late counts a unit twice. Units that were taken over do not count.
+    """
+
+    BOUNDARIES = (0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000)
+    """Seconds of a unit."""
+
+    def __init__(self, recipe: str) -> None:
+        def counter(name: str, what: str, *tags: str) -> metrics.Counter:
+            return metrics.Counter(f"curation_{name}", what, ("recipe", *tags)).set_default_tags({"recipe": recipe})
+
+        self._in = counter("documents_in", "Documents read from the inputs.")
+        self._out = counter("documents_out", "Documents written to shards.")
+        self._dropped = counter("dropped", "Documents that fell.", "stage", "reason")
+        self._done = counter("units_done", "Units committed.", "title")
+        self._lost = counter("units_lost", "Units that lost their worker and were run again.", "title")
+        self._seconds = metrics.Histogram(
+            "curation_unit_seconds", "Wall seconds of a unit.", list(self.BOUNDARIES), ("recipe", "title")
+        ).set_default_tags({"recipe": recipe})
+
+    def wave(self, title: str, units: int, done: int) -> None:
+        """Nothing: what is counted has happened."""
+
+    def kept(self, title: str, records: Sequence[Mapping]) -> None:
+        """Nothing: it was counted when it was done."""
+
+    def unit(self, title: str, record: Mapping) -> None:
+        self._done.inc(1, {"title": title})
+        self._seconds.observe(max(record["seconds"]["wall"], 1e-3), {"title": title})
+        if record["unit"].startswith("sink-") and record["rows_alive"]:
+            self._out.inc(record["rows_alive"])
+        if "-heads-" in record["unit"]:  # done again where the archive is read for good
+            return
+        if record["pieces"] and record["counts"][0]["rows_in"]:
+            self._in.inc(record["counts"][0]["rows_in"])
+        for count in record["counts"]:
+            for reason, (documents, _) in count["reasons"].items():
+                if documents:
+                    self._dropped.inc(documents, {"stage": count["label"], "reason": reason})
+
+    def lost(self, title: str, name: str, why: str) -> None:
+        self._lost.inc(1, {"title": title})
+
+    def close(self) -> None:
+        """Nothing: Ray exports what there is."""
+
+
+def needs_of(stages: Sequence[Stage]) -> Needs:
+    """What a unit of these stages needs: they run one after the other, but all models stay on the accelerator."""
     needs = [stage.resources for stage in stages]
-    asked: dict[str, Any] = {"num_cpus": max(need.cpus for need in needs)}
-    if gpus := sum(need.gpus for need in needs):
-        asked["num_gpus"] = gpus
-    if (memory := max(need.memory_gb for need in needs)) > 1:
-        asked["memory"] = int(memory * 2**30)
+    memory = max(need.memory_gb for need in needs)
+    return Needs(max(need.cpus for need in needs), sum(need.gpus for need in needs), int(memory * 2**30) if memory > 1 else 0)
+
+
+def _asked(needs: Needs) -> dict[str, Any]:
+    """The same in Ray's words."""
+    asked: dict[str, Any] = {"num_cpus": needs.cpus}
+    if needs.gpus:
+        asked["num_gpus"] = needs.gpus
+    if needs.memory:
+        asked["memory"] = needs.memory
     return asked
 
 
 def check_resources(pipeline: Pipeline, nodes: Sequence[Mapping[str, float]]) -> None:
-    """Raise RunStopped unless some node can run each stage, before any work is done."""
+    """Raise RunStopped unless some node can run each stage, before any work is done. What a global stage needs is known when
+    its documents are counted, and is looked at then."""
     for stage in pipeline.everything():
-        asked = needs_of([stage])
-        wanted = {"CPU": asked["num_cpus"], "GPU": asked.get("num_gpus", 0), "memory": asked.get("memory", 0)}
-        if any(all(node.get(kind, 0) >= amount for kind, amount in wanted.items()) for node in nodes):
+        needs = needs_of([stage])
+        if any(needs.fits(node) for node in nodes):
             continue
-        most = {kind: max((node.get(kind, 0) for node in nodes), default=0) for kind in wanted}
-        lacking = [kind for kind, amount in wanted.items() if most[kind] < amount]
-        raise RunStopped(
-            explain_mismatch(
-                f"no node of the cluster can run stage {stage.label!r} ({stage.name})",
-                wanted=", ".join(f"{kind} {amount:g}" for kind, amount in wanted.items() if amount),
-                found=f"{len(nodes)} nodes, the largest with "
-                + ", ".join(f"{kind} {amount:g}" for kind, amount in most.items()),
-                hint=f"--set {stage.label}.device=cpu, or a node with a GPU"
-                if "GPU" in lacking
-                else f"a larger node, or --set {stage.label}.memory_gb=... where the stage has it",
-            )
-        )
+        no_gpu = needs.gpus > max((node.get("GPU", 0) for node in nodes), default=0)
+        hint = f"--set {stage.label}.device=cpu, or a node with a GPU"
+        larger = f"a larger node, or --set {stage.label}.memory_gb=... where the stage has it"
+        raise no_place(f"stage {stage.label!r} ({stage.name})", needs, nodes, hint if no_gpu else larger)
 
 
 def connect(address: str | None, workers: int | None) -> bool:
@@ -236,32 +302,6 @@ def _is_loopback(host: str) -> bool:
     return bool(found) and all(ipaddress.ip_address(address).is_loopback for address in found)
 
 
-class _ActorPool:
-    """Workers that bind a segment's models once and take its units."""
-
-    def __init__(self, setup: Any, needs: Mapping[str, Any], units: int) -> None:
-        total = ray.cluster_resources()
-        places = [total.get("CPU", 1) // (needs["num_cpus"] or 1)]
-        if needs.get("num_gpus"):
-            places.append(total.get("GPU", 0) // needs["num_gpus"])
-        self.size = max(1, min(units, int(min(places))))
-        self._setup, self._needs = setup, dict(needs)
-        self._actors = [self._start() for _ in range(self.size)]
-        self._given = [0] * self.size
-
-    def _start(self) -> Any:
-        return _UnitActor.options(**self._needs, max_restarts=-1).remote(self._setup)  # type: ignore[attr-defined]
-
-    def submit(self, unit: Unit, earlier: Sequence[str]) -> Any:
-        place = self._given.index(min(self._given))
-        self._given[place] += 1
-        return self._actors[place].run.remote(unit, earlier)
-
-    def close(self) -> None:
-        for actor in self._actors:
-            ray.kill(actor)
-
-
 # -- inside a worker
 
 _workers: dict[str, Worker] = {}
@@ -274,6 +314,7 @@ def _worker_of(setup: Setup) -> Worker:
         sys.path += [path for path in setup.paths if path not in sys.path]
         while _workers:
             _workers.popitem()[1].close()
+        use(setup.options)
         pipeline = from_value(setup.recipe, allow_code=True)
         found = versions_of(pipeline)
         if found != setup.versions:
@@ -297,8 +338,11 @@ def _run_unit(setup: Setup, unit: Unit, earlier: Sequence[str]) -> dict:
 
 @ray.remote
 class _UnitActor:
-    def __init__(self, setup: Setup) -> None:
-        self._worker = _worker_of(setup)
+    """Runs units of one segment, whose models it keeps. What `start` raises reaches the driver as it is, which a
+    constructor's error does not."""
 
-    def run(self, unit: Unit, earlier: Sequence[str]) -> dict:
-        return self._worker.run(unit, earlier)
+    def start(self, setup: Setup) -> None:
+        _worker_of(setup)
+
+    def run(self, setup: Setup, unit: Unit, earlier: Sequence[str]) -> dict:
+        return _worker_of(setup).run(unit, earlier)
