@@ -11,16 +11,14 @@ Source: ours, after the measurements of Kohlschütter et al., WSDM 2010 (blocks)
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from curation.text.compiled import inlined, kernel, leaf
 from curation.text.html_entities import put_point, reference
 from curation.text.html_names import (
-    A,
     ACTIONS,
     BLOCK,
+    BODY,
     BR,
     BUTTON_TAG,
     CAPTION,
@@ -33,6 +31,7 @@ from curation.text.html_names import (
     FNV_START,
     H1,
     H6,
+    HEAD,
     HIDDEN,
     HR,
     HTML,
@@ -59,8 +58,7 @@ from curation.text.html_names import (
     TR,
     UL,
     UNKNOWN_BLOCK,
-    BODY,
-    HEAD,
+    A,
     P,
     look_up,
 )
@@ -77,23 +75,12 @@ from curation.text.html_tags import (
     end_tag_of,
 )
 
-# Columns of `elements`. ROW, CELL, ITEM: the nearest tr, td or th, li or dd around, -1 for none; LISTS: lists around.
-PARENT, TAG_ID, DEPTH, FLAG_BITS, KIND_BITS, OWN_KINDS, ROW, CELL, ITEM, LISTS = range(10)
-ELEMENT_COLUMNS = 10
+# Columns of `elements`. ROW, CELL, ITEM, CODE: the nearest tr, td or th, li, pre around, -1 for none; LISTS: lists around.
+PARENT, TAG_ID, DEPTH, FLAG_BITS, KIND_BITS, OWN_KINDS, ROW, CELL, ITEM, CODE, LISTS = range(11)
+ELEMENT_COLUMNS = 11
 # Columns of `blocks`: element, bytes of `text` and of the page, and what was seen on the way.
 ELEMENT, START, END, PAGE_START, PAGE_END, LINK_BYTES, LINKS, BREAKS, IMAGES, GAP = range(10)
 BLOCK_COLUMNS = 10
-
-
-class Blocks(NamedTuple):
-    """`elements` int32 [e, ELEMENT_COLUMNS], parents before children; `signatures` uint64 [e], tag and class names;
-    `blocks` int32 [b, BLOCK_COLUMNS] in the order of the page; `text` uint8; `title`: the page's bytes from, to."""
-
-    elements: np.ndarray
-    signatures: np.ndarray
-    blocks: np.ndarray
-    text: np.ndarray
-    title: tuple[int, int]
 
 
 @leaf
@@ -107,7 +94,7 @@ def _push(elements, signatures, count, parent, tag, told):
     elements[e, FLAG_BITS] = bits | HIDDEN if told[IS_HIDDEN] else bits
     elements[e, OWN_KINDS] = told[WORDS]
     elements[e, KIND_BITS] = elements[parent, KIND_BITS] | told[WORDS]
-    for column in (ROW, CELL, ITEM, LISTS):
+    for column in (ROW, CELL, ITEM, CODE, LISTS):
         elements[e, column] = elements[parent, column]
     if tag == TABLE_TAG:
         elements[e, ROW] = elements[e, CELL] = -1
@@ -115,8 +102,10 @@ def _push(elements, signatures, count, parent, tag, told):
         elements[e, ROW] = e
     elif tag == TD or tag == TH:
         elements[e, CELL] = e
-    elif tag == LI or tag == DD:
+    elif tag == LI:
         elements[e, ITEM] = e
+    elif TAG_FLAGS[tag] & PRE and elements[e, CODE] < 0:
+        elements[e, CODE] = e
     elif tag == UL or tag == OL:
         elements[e, LISTS] += 1
     signatures[e] = (np.uint64(told[NAMES]) ^ np.uint64(tag)) * FNV_PRIME
@@ -206,7 +195,11 @@ def _room(data, end):
 
 @kernel
 def segment(data):
-    """(elements, signatures, blocks, text, title start, title end) of a page (uint8): see Blocks."""
+    """(elements, signatures, blocks, text, title start, title end) of a page (uint8, read-only).
+
+    `elements` int32 [e, ELEMENT_COLUMNS], parents before children; `signatures` uint64 [e], of tag and class names; `blocks`
+    int32 [b, BLOCK_COLUMNS] in the order of the page; `text` uint8; the title's bytes of the page, from and to.
+    """
     n = np.int64(len(data))
     room = _room(data, n) + 2
     elements = np.empty((room, ELEMENT_COLUMNS), np.int32)
@@ -221,7 +214,7 @@ def segment(data):
     seen = np.zeros(5, np.int64)  # of the block being read: link bytes, links, breaks; since the last: pictures, boundaries
 
     elements[0] = 0
-    for column in (PARENT, ROW, CELL, ITEM):
+    for column in (PARENT, ROW, CELL, ITEM, CODE):
         elements[0, column] = -1
     elements[0, TAG_ID] = BODY
     signatures[0] = FNV_START
@@ -348,9 +341,7 @@ def segment(data):
             if tag == A:
                 in_link = False
             elif action & BLOCK and tag != HTML and tag != BODY and tag != HEAD:
-                block_count = _finish(
-                    blocks, block_count, text, block_start, out, stack[depth - 1], seen, page_start, page_end
-                )
+                block_count = _finish(blocks, block_count, text, block_start, out, stack[depth - 1], seen, page_start, page_end)
                 block_start = out
                 pending = 0
                 seen[0] = seen[1] = seen[2] = 0
@@ -386,9 +377,7 @@ def segment(data):
                 continue
             seen[2] += 1
             if pending == 2:
-                block_count = _finish(
-                    blocks, block_count, text, block_start, out, stack[depth - 1], seen, page_start, page_end
-                )
+                block_count = _finish(blocks, block_count, text, block_start, out, stack[depth - 1], seen, page_start, page_end)
                 block_start = out
                 seen[0] = seen[1] = seen[2] = 0
                 pending = 0
@@ -422,9 +411,8 @@ def segment(data):
     return elements[:element_count], signatures[:element_count], blocks[:block_count], text[:out], title_start, title_end
 
 
-def blocks_of(page: bytes | bytearray | memoryview) -> Blocks:
-    """The blocks of a page (UTF-8)."""
+def page_array(page: bytes | bytearray | memoryview) -> np.ndarray:
+    """The bytes of a page where they lie, read-only, which is the one form the kernels are compiled for."""
     data = np.frombuffer(page, np.uint8)
-    data.flags.writeable = False  # one compiled form for all
-    *found, start, end = segment(data)
-    return Blocks(*found, (start, end))
+    data.flags.writeable = False
+    return data

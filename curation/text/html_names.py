@@ -64,8 +64,12 @@ ARTICLE, MAIN, NAV, HEADER, FOOTER, ASIDE, FORM, TABLE, LIST, FIGURE, QUOTE, HEA
     1 << i for i in range(len(FLAGS))
 )
 
-_PLAIN_BLOCKS = "html head body div section main article nav header footer aside address center details summary dialog dl dt dd "
-_PLAIN_BLOCKS += "fieldset legend figure figcaption form hgroup p pre blockquote h1 h2 h3 h4 h5 h6 ul ol li menu dir button label "
+_PLAIN_BLOCKS = (
+    "html head body div section main article nav header footer aside address center details summary dialog dl dt dd "
+)
+_PLAIN_BLOCKS += (
+    "fieldset legend figure figcaption form hgroup p pre blockquote h1 h2 h3 h4 h5 h6 ul ol li menu dir button label "
+)
 _PLAIN_BLOCKS += "table caption thead tbody tfoot tr td th search noframes listing plaintext unknown-block"
 _SKIPPED = "svg select object video audio canvas map template noscript iframe applet datalist math picture-none"
 _RAW = "script style textarea title xmp-none"

@@ -1,0 +1,257 @@
+"""From answers to text: which blocks are kept, and their text with lists, tables and code readable.
+
+Source: ours; Markdown as in CommonMark 0.31 with GitHub's tables.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from curation.text.block_measures import CHARS, TITLED, WORDS
+from curation.text.compiled import kernel, leaf
+from curation.text.html_blocks import (
+    CELL,
+    CODE,
+    ELEMENT,
+    END,
+    FLAG_BITS,
+    ITEM,
+    KIND_BITS,
+    LINK_BYTES,
+    LISTS,
+    PARENT,
+    ROW,
+    START,
+    TAG_ID,
+)
+from curation.text.html_names import COMMENT_KIND, FORM, H1, H6, HEADING, NAV, QUOTE, TD, TH
+
+COMMENT_FACTOR = np.float32(0.25)
+"""What an answer for a block of readers' comments is worth, unless nearly all of the page is that."""
+COMMENT_PAGE = 0.95
+FALLBACK = np.float32(0.6)
+"""Where no block reaches the threshold, those are kept that reach this share of the highest answer."""
+LEAST = np.float32(0.05)
+HEADLINE_REACH = 14
+HEADLINE_TITLE = 0.6
+LEAD_WORDS = 15
+SHORT_CELL = 200
+"""Bytes of a table cell up to which cells stand side by side; longer ones are the paragraphs of a layout."""
+
+
+@leaf
+def _is_headline(elements, blocks, measures, b):
+    words = measures[b, WORDS]
+    heading = elements[blocks[b, ELEMENT], FLAG_BITS] & HEADING != 0
+    return heading and words > 0 and measures[b, TITLED] >= HEADLINE_TITLE * words
+
+
+@leaf
+def _add_headline(elements, blocks, measures, keep):
+    """Keep the heading nearest before the first long kept block that says what the title says, if none is kept."""
+    lead = 0
+    while lead < len(keep) and not (keep[lead] and measures[lead, WORDS] >= LEAD_WORDS):
+        lead += 1
+    if lead == len(keep):
+        return
+    found = -1
+    for b in range(lead - 1, max(lead - 1 - HEADLINE_REACH, -1), -1):
+        if _is_headline(elements, blocks, measures, b):
+            if keep[b]:
+                return
+            if found < 0:
+                found = b
+    if found >= 0:
+        keep[found] = True
+
+
+@kernel
+def select(elements, blocks, measures, answers, threshold, comments, headline):
+    """bool [b]: the blocks kept, given their `answers` (float32).
+
+    Without `comments`, readers' comments count less; with them, those that are sentences are kept whatever was answered.
+    `headline`: see `_add_headline`.
+    """
+    n = len(blocks)
+    keep = np.zeros(n, np.bool_)
+    total = spoken = np.float32(0)
+    for b in range(n):
+        mass = answers[b] * measures[b, CHARS]
+        total += mass
+        if elements[blocks[b, ELEMENT], KIND_BITS] & COMMENT_KIND:
+            spoken += mass
+    lower = not comments and spoken <= COMMENT_PAGE * total
+    highest = np.float32(0)
+    any_kept = False
+    for b in range(n):
+        e = blocks[b, ELEMENT]
+        answer = answers[b]
+        if elements[e, KIND_BITS] & COMMENT_KIND:
+            if lower:
+                answer *= COMMENT_FACTOR
+            elif comments and measures[b, WORDS] >= 4 and 2 * blocks[b, LINK_BYTES] < blocks[b, END] - blocks[b, START]:
+                answer = max(answer, np.float32(0 if elements[e, FLAG_BITS] & (FORM | NAV) else 1))
+        highest = max(highest, answer)
+        keep[b] = answer > threshold
+        any_kept |= keep[b]
+    if not any_kept:
+        for b in range(n):
+            is_comment = elements[blocks[b, ELEMENT], KIND_BITS] & COMMENT_KIND != 0
+            answer = answers[b] * COMMENT_FACTOR if lower and is_comment else answers[b]
+            keep[b] = answer > LEAST and answer > FALLBACK * highest
+    if headline:
+        _add_headline(elements, blocks, measures, keep)
+    return keep
+
+
+@kernel
+def expand(keep, stride, count):
+    """bool [count]: `keep` of groups of `stride` blocks, for each block."""
+    out = np.empty(count, np.bool_)
+    for b in range(count):
+        out[b] = keep[b // stride]
+    return out
+
+
+@leaf
+def _put(out, at, text):
+    for i in range(len(text)):
+        out[at + i] = text[i]
+    return at + len(text)
+
+
+@leaf
+def _put_block(out, at, text, start, end, one_line):
+    for i in range(start, end):
+        out[at] = 32 if one_line and text[i] == 10 else text[i]
+        at += 1
+    return at
+
+
+_NEW_LINE = np.frombuffer(b"\n", np.uint8)
+_BLANK_LINE = np.frombuffer(b"\n\n", np.uint8)
+_BAR = np.frombuffer(b" | ", np.uint8)
+_ROW_START = np.frombuffer(b"| ", np.uint8)
+_ROW_END = np.frombuffer(b" |", np.uint8)
+_RULE = np.frombuffer(b" --- |", np.uint8)
+_BULLET = np.frombuffer(b"- ", np.uint8)
+_QUOTE_MARK = np.frombuffer(b"> ", np.uint8)
+_FENCE = np.frombuffer(b"```", np.uint8)
+_SPACES = np.frombuffer(b"  ", np.uint8)
+MOST_INDENT = 6
+ROOM = 2 * MOST_INDENT + 24
+"""Bytes of marks a block may need beside its text and the bars of its row."""
+
+
+@leaf
+def _short(blocks, b):
+    return blocks[b, END] - blocks[b, START] <= SHORT_CELL
+
+
+@leaf
+def _put_rule(out, at, columns):
+    at = _put(out, at, _NEW_LINE)
+    out[at] = 124
+    at += 1
+    for _ in range(columns):
+        at = _put(out, at, _RULE)
+    return at
+
+
+@leaf
+def _put_mark(out, at, elements, blocks, e, last_item, markdown):
+    """The mark a block begins with: bullet of a list item that begins here, heading, quotation."""
+    item = elements[e, ITEM]
+    if item >= 0 and item != last_item:
+        for _ in range(min(elements[item, LISTS] - 1, MOST_INDENT) if markdown else 0):
+            at = _put(out, at, _SPACES)
+        at = _put(out, at, _BULLET)
+    if markdown:
+        if elements[e, FLAG_BITS] & QUOTE:
+            at = _put(out, at, _QUOTE_MARK)
+        if elements[e, FLAG_BITS] & HEADING and H1 <= elements[e, TAG_ID] <= H6:
+            for _ in range(elements[e, TAG_ID] - H1 + 1):
+                out[at] = 35
+                at += 1
+            out[at] = 32
+            at += 1
+    return at
+
+
+@kernel
+def render(elements, blocks, text, keep, markdown):
+    """uint8: the text of the kept blocks.
+
+    One line for each block; cells of a table row side by side with bars between, an empty one too; list items begin with a
+    dash; code keeps its lines. `markdown`: headings, tables, quotations and code are marked and blank lines stand between.
+    """
+    places = np.zeros(len(elements), np.int32)  # number of a cell in its row; of a row, how many cells it has
+    for e in range(len(elements)):
+        tag = elements[e, TAG_ID]
+        if (tag == TD or tag == TH) and elements[e, ROW] >= 0:
+            places[e] = places[elements[e, ROW]]
+            places[elements[e, ROW]] += 1
+    size = 16
+    for b in range(len(blocks)):
+        if keep[b]:
+            row = elements[blocks[b, ELEMENT], ROW]
+            size += blocks[b, END] - blocks[b, START] + ROOM
+            if row >= 0 and elements[blocks[b, ELEMENT], CELL] >= 0:
+                size += 3 * min(places[row], np.int32(64)) + 6 * (min(places[row], np.int32(64)) if markdown else 0)
+    out = np.empty(size, np.uint8)
+    at = 0
+    row = cell = item = code = -1
+    table = -1
+    side_by_side = False
+    for b in range(len(blocks)):
+        if not keep[b]:
+            continue
+        e = blocks[b, ELEMENT]
+        now_row, now_cell = elements[e, ROW], elements[e, CELL]
+        now_code, now_item = elements[e, CODE], elements[e, ITEM]
+        in_row = now_row >= 0 and now_cell >= 0 and now_code < 0 and _short(blocks, b)
+        if in_row and side_by_side and now_row == row:
+            # ---- beside the block before
+            if now_cell == cell:
+                out[at] = 32
+                at += 1
+            else:
+                for _ in range(max(min(places[now_cell] - places[cell], 64), 1)):
+                    at = _put(out, at, _BAR)
+            at = _put_block(out, at, text, blocks[b, START], blocks[b, END], True)
+        else:
+            # ---- on a line of its own
+            if side_by_side and markdown:
+                at = _put(out, at, _ROW_END)
+                if table < 0 or elements[row, PARENT] != table:
+                    table = elements[row, PARENT]
+                    at = _put_rule(out, at, min(places[row], 64))
+            if markdown and code >= 0 and now_code != code:
+                at = _put(out, at, _NEW_LINE)
+                at = _put(out, at, _FENCE)
+            if at:
+                close = (now_code >= 0 and now_code == code) or (side_by_side and in_row) or (item >= 0 and now_item >= 0)
+                at = _put(out, at, _NEW_LINE if close or not markdown else _BLANK_LINE)
+            if now_code >= 0:
+                if markdown and now_code != code:
+                    at = _put(out, at, _FENCE)
+                    at = _put(out, at, _NEW_LINE)
+                at = _put_block(out, at, text, blocks[b, START], blocks[b, END], False)
+            elif in_row:
+                if markdown:
+                    at = _put(out, at, _ROW_START)
+                for _ in range(min(places[now_cell], 64)):
+                    at = _put(out, at, _BAR)
+                at = _put_block(out, at, text, blocks[b, START], blocks[b, END], True)
+            else:
+                at = _put_mark(out, at, elements, blocks, e, item, markdown)
+                at = _put_block(out, at, text, blocks[b, START], blocks[b, END], False)
+        row, cell, item, code, side_by_side = now_row, now_cell, now_item, now_code, in_row
+    if side_by_side and markdown:
+        at = _put(out, at, _ROW_END)
+        if elements[row, PARENT] != table:
+            at = _put_rule(out, at, min(places[row], 64))
+    if markdown and code >= 0:
+        at = _put(out, at, _NEW_LINE)
+        at = _put(out, at, _FENCE)
+    return out[:at]

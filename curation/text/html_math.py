@@ -1,0 +1,5 @@
+"""Mathematics in pages as TeX."""
+
+
+def tex_for_math(page):
+    return page
