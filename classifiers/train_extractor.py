@@ -137,14 +137,25 @@ def _boost(
     )
     return lightgbm.train(
         {
-            "objective": "binary", "num_leaves": leaves, "learning_rate": settings.rate, "min_data_in_leaf": settings.least_rows,
-            "feature_fraction": 0.5, "bagging_fraction": 0.7, "bagging_freq": 1, "lambda_l2": 1.0, "seed": settings.seed,
-            "deterministic": True, "force_row_wise": True, "num_threads": settings.threads, "verbosity": -1,
-            "max_bin": 127, "use_missing": False,
+            "objective": "binary",
+            "num_leaves": leaves,
+            "learning_rate": settings.rate,
+            "min_data_in_leaf": settings.least_rows,
+            "feature_fraction": 0.5,
+            "bagging_fraction": 0.7,
+            "bagging_freq": 1,
+            "lambda_l2": 1.0,
+            "max_bin": 127,
+            "use_missing": False,
+            "seed": settings.seed,
+            "deterministic": True,
+            "force_row_wise": True,
+            "num_threads": settings.threads,
+            "verbosity": -1,
         },
         data,
         num_boost_round=trees,
-    )  # fmt: skip
+    )
 
 
 def _trainer() -> Any:

@@ -1,7 +1,8 @@
 """Main text by our own model: one compiled pass over the page, numbers for each block, two small stages of trees.
 
-Source: ours; blocks and features after Kohlschütter et al., WSDM 2010, and Readability.js, stacking after Vogels et al., ECIR
-2018. Trained by benchmarks/train_main_content.py; card: classifiers/cards/main_content.toml; figures: benchmarks/main_content.md.
+Source: ours; blocks and features after Kohlschütter et al., WSDM 2010, and Readability.js, stacking after Vogels et al.,
+ECIR 2018. Trained by benchmarks/train_main_content.py; card: main_content.toml beside this file; figures:
+benchmarks/main_content.md.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ from curation.text.trees import Trees, from_dump, probabilities
 MODEL = Path(__file__).with_name("main_content.npz")
 MOST_BYTES = 1 << 30
 """Of a larger page only so much is read: positions are 32-bit numbers."""
-BLOCKS, BLOCKS_PER_KB = 2000, 1
+BLOCKS, BLOCKS_PER_KB = 1000, 1
 """So many blocks of a page are answered for one by one; above that runs of neighbours are, which bounds the cost of a page
-by its size. Two pages in 1,000 of the gold sets have more."""
+by its size. One page in 200 of the gold sets has more."""
 
 
 @dataclass(frozen=True)
@@ -131,20 +132,30 @@ def load_model(path: Path = MODEL) -> BlockModel:
     return BlockModel(*stages)
 
 
+def chosen_text(
+    reading: Reading,
+    answers: np.ndarray,
+    threshold: float = 0.5,
+    comments: bool = False,
+    headline: bool = True,
+    markdown: bool = False,
+) -> str:
+    """The text of the blocks that the `answers` (float32) and the options keep."""
+    keep = select(reading.elements, reading.groups, reading.measures, answers, np.float32(threshold), comments, headline)
+    if reading.stride > 1:
+        keep = expand(keep, reading.stride, len(reading.blocks))
+    return render(reading.elements, reading.blocks, reading.text, keep, markdown).tobytes().decode("utf-8", "replace")
+
+
 def make_page_function(threshold: float, comments: bool, headline: bool, markdown: bool, model: str) -> PageFunction:
     """The function the guard's child calls with each page (UTF-8): text, title, content_id."""
     trees = load_model(Path(model).expanduser() if model else MODEL)
-    bound = np.float32(threshold)
 
     def extract_page(page: memoryview) -> PageFields:
         reading = read_page(page)
         if reading is None:
             return None, None, None
-        keep = select(reading.elements, reading.groups, reading.measures, trees.answers(reading), bound, comments, headline)
-        if reading.stride > 1:
-            keep = expand(keep, reading.stride, len(reading.blocks))
-        data = render(reading.elements, reading.blocks, reading.text, keep, markdown).tobytes()
-        text = data.decode("utf-8", "replace")
+        text = chosen_text(reading, trees.answers(reading), threshold, comments, headline, markdown)
         if not text or text.isspace():
             return None, None, None
         return text.encode(), page_title(str(page[:TITLE_WITHIN], "utf-8", "replace")), content_id(text)

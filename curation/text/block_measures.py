@@ -40,8 +40,8 @@ _LETTER, _DIGIT, _CAPITAL, _COMMA, _STOP, _CALL, _COLON, _QUOTE, _BAR, _LATE = 1
 def _classes() -> np.ndarray:
     classes = np.zeros(256, np.uint8)
     for chars, value in (
-        ("abcdefghijklmnopqrstuvwxyz", _LETTER), ("ABCDEFGHIJKLMNOPQRSTUVWXYZ", _CAPITAL), ("0123456789", _DIGIT), (",", _COMMA),
-        (".", _STOP), ("!?", _CALL), (":;", _COLON), ("\"'", _QUOTE), ("|/><*#", _BAR),
+        ("abcdefghijklmnopqrstuvwxyz", _LETTER), ("ABCDEFGHIJKLMNOPQRSTUVWXYZ", _CAPITAL), ("0123456789", _DIGIT),
+        (",", _COMMA), (".", _STOP), ("!?", _CALL), (":;", _COLON), ("\"'", _QUOTE), ("|/><*#", _BAR),
     ):  # fmt: skip
         for char in chars:
             classes[ord(char)] = value
@@ -208,7 +208,7 @@ def measure(text, start, end, title, row):
 def text_container(elements, e):
     """The element that holds the paragraph `e`: itself unless it is a paragraph, a heading or an item."""
     tag = elements[e, TAG_ID]
-    if tag == P or tag == LI or tag == DD or tag == DT or H1 <= tag <= H6:
+    if tag in (P, LI, DD, DT) or H1 <= tag <= H6:
         return max(elements[e, PARENT], 0)
     return e
 

@@ -188,7 +188,7 @@ def render(elements, blocks, text, keep, markdown):
     places = np.zeros(len(elements), np.int32)  # number of a cell in its row; of a row, how many cells it has
     for e in range(len(elements)):
         tag = elements[e, TAG_ID]
-        if (tag == TD or tag == TH) and elements[e, ROW] >= 0:
+        if (tag in (TD, TH)) and elements[e, ROW] >= 0:
             places[e] = places[elements[e, ROW]]
             places[elements[e, ROW]] += 1
     size = 16

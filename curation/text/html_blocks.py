@@ -100,13 +100,13 @@ def _push(elements, signatures, count, parent, tag, told):
         elements[e, ROW] = elements[e, CELL] = -1
     elif tag == TR:
         elements[e, ROW] = e
-    elif tag == TD or tag == TH:
+    elif tag in (TD, TH):
         elements[e, CELL] = e
     elif tag == LI:
         elements[e, ITEM] = e
     elif TAG_FLAGS[tag] & PRE and elements[e, CODE] < 0:
         elements[e, CODE] = e
-    elif tag == UL or tag == OL:
+    elif tag in (UL, OL):
         elements[e, LISTS] += 1
     signatures[e] = (np.uint64(told[NAMES]) ^ np.uint64(tag)) * FNV_PRIME
     return e
@@ -128,16 +128,16 @@ def _implied(tag, last_open):
     if tag == LI:
         inner = max(last_open[UL], last_open[OL], last_open[MENU], last_open[DIR], cell)
         return last_open[LI] if last_open[LI] > inner else 0
-    if tag == DT or tag == DD:
+    if tag in (DT, DD):
         found = max(last_open[DT], last_open[DD])
         return found if found > max(last_open[DL], cell) else 0
     table = last_open[TABLE_TAG]
-    if tag == TD or tag == TH:
+    if tag in (TD, TH):
         found = max(last_open[TD], last_open[TH])
         return found if found > max(table, last_open[TR]) else 0
     if tag == TR:
         return last_open[TR] if last_open[TR] > table else 0
-    if tag == TBODY or tag == THEAD or tag == TFOOT:
+    if tag in (TBODY, THEAD, TFOOT):
         found = max(last_open[TBODY], last_open[THEAD], last_open[TFOOT])
         return found if found > table else 0
     if ACTIONS[tag] & ENDS_P:
@@ -151,7 +151,7 @@ def _closable(tag, last_open):
     found = last_open[tag]
     if tag == TABLE_TAG:
         return found
-    if tag == TR or tag == TD or tag == TH or tag == TBODY or tag == THEAD or tag == TFOOT or tag == CAPTION:
+    if tag in (TR, TD, TH, TBODY, THEAD, TFOOT, CAPTION):
         return found if found > last_open[TABLE_TAG] else 0
     if H1 <= tag <= H6:
         for other in range(H1, H6 + 1):
@@ -364,7 +364,7 @@ def segment(data):
                 if tag == TITLE and title_end == 0:
                     title_start, title_end = i, close
                 i = attributes(data, close + 2 + size, n, False, closed, told)
-            elif tag == SCRIPT or tag == STYLE:
+            elif tag in (SCRIPT, STYLE):
                 i = n
             continue
         if tag == A:
@@ -398,7 +398,7 @@ def segment(data):
                 depth = _pop_to(stack, previous, last_open, elements, depth, position)
             if ACTIONS[tag] & ENDS_P and last_open[P] > max(last_open[TD], last_open[TH], last_open[BUTTON_TAG]):
                 depth = _pop_to(stack, previous, last_open, elements, depth, last_open[P])
-            if tag == LI or tag == TD or tag == TR or tag == TH:
+            if tag in (LI, TD, TR, TH):
                 in_link = False
             new = _push(elements, signatures, element_count, stack[depth - 1], tag, told)
             element_count += 1

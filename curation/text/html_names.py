@@ -120,29 +120,29 @@ _KIND_WORDS = {
     "comment": "comment comments commentlist commentary respond response responses reply replies disqus discussion discuss "
     "kommentar kommentare commentaire commentaires comentario comentarios commenti commento reacties livefyre commentthread "
     "commentbody commenttext commentsection commentform",
-    "nav": "nav navi navbar navigation menu menubar menus mainmenu submenu breadcrumb breadcrumbs crumb crumbs pagination pager "
-    "paging toc skip topnav dropdown tabs tab topbar toolbar subnav megamenu sitenav navigationbar",
+    "nav": "nav navi navbar navigation menu menubar menus mainmenu submenu breadcrumb breadcrumbs crumb crumbs pagination "
+    "pager paging toc skip topnav dropdown tabs tab topbar toolbar subnav megamenu sitenav navigationbar",
     "footer": "footer foot bottom copyright legal imprint impressum colophon disclaimer pagefooter sitefooter fuss",
     "header": "header head masthead banner top logo branding kopf pageheader siteheader hero",
-    "sidebar": "sidebar side aside rail widget widgets column right left secondary complementary sidebars rightcolumn leftcolumn "
-    "marginal col",
+    "sidebar": "sidebar side aside rail widget widgets column right left secondary complementary sidebars rightcolumn "
+    "leftcolumn marginal col",
     "share": "share sharing social facebook twitter addthis sharedaddy sharebar follow whatsapp pinterest teilen like likes "
     "addtoany shares socials linkedin",
     "related": "related more recommended recommend recommendations also similar popular trending latest recent teaser teasers "
-    "promo most read readmore outbrain taboola next previous prev mehr verwandt suggestions suggested links headlines crosslinks "
-    "morenews",
-    "ad": "ad ads advert adverts advertisement advertising sponsor sponsored sponsors banner anzeige werbung google dfp adsense "
-    "promotion publicidad pub commercial affiliate",
+    "promo most read readmore outbrain taboola next previous prev mehr verwandt suggestions suggested links headlines "
+    "crosslinks morenews",
+    "ad": "ad ads advert adverts advertisement advertising sponsor sponsored sponsors banner anzeige werbung google dfp "
+    "adsense promotion publicidad pub commercial affiliate",
     "meta": "meta byline author date time dateline posted info published timestamp pubdate datetime details autor datum "
     "postmeta entrymeta credits credit source bio authorbox updated",
     "content": "content article post entry body text story main maincontent articlebody postbody entrycontent blog hentry "
-    "storybody storytext bodytext posttext copy inhalt artikel contenu contenido texte richtext markdown description wysiwyg page "
-    "articletext newstext textbody prose postcontent articlecontent messagebody answer question message",
-    "form": "form search login signup subscribe newsletter register input contact button btn abo subscription suche donate signin "
-    "field email",
+    "storybody storytext bodytext posttext copy inhalt artikel contenu contenido texte richtext markdown description wysiwyg "
+    "page articletext newstext textbody prose postcontent articlecontent messagebody answer question message",
+    "form": "form search login signup subscribe newsletter register input contact button btn abo subscription suche donate "
+    "signin field email",
     "tag": "tag tags category categories cat label labels keywords topics topic cats filed tagcloud rubrik",
-    "caption": "caption credit figcaption image img photo picture gallery media thumbnail thumb slideshow bild foto video player "
-    "slider carousel",
+    "caption": "caption credit figcaption image img photo picture gallery media thumbnail thumb slideshow bild foto video "
+    "player slider carousel",
     "popup": "popup modal overlay cookie cookies consent gdpr lightbox hidden hide tooltip notice alert offscreen print "
     "screen reader sr visually dialog paywall invisible",
 }
@@ -162,13 +162,13 @@ _STOP_WORDS = (
     "the of and to in a is that for it as was with be by on not he this are or his from at which but have an had they you "
     "were their one all we can her has there been if more when will would who so no my me your our what about out up them she",
     "der die das und in den von zu mit sich des auf für ist im dem nicht ein eine als auch es an werden aus er hat dass sie "
-    "nach wird bei einer um am sind noch wie einem über einen so zum war haben nur oder aber vor zur bis mehr durch man ich wir",
-    "le la les de des du un une et est que qui dans en pour pas sur au avec ne se ce il plus par sont aux ses mais ou nous vous "
-    "cette son sa leur été comme elle on je",
-    "el los las y que en un una por con para del se su al lo como más pero sus le ya o este sí porque esta son entre cuando muy",
+    "nach wird bei einer um am sind noch wie einem über einen so zum war haben nur oder aber vor zur bis mehr durch man ich",
+    "le la les de des du un une et est que qui dans en pour pas sur au avec ne se ce il plus par sont aux ses mais ou nous "
+    "vous cette son sa leur été comme elle on je",
+    "el los las y que en un una por con para del se su al lo como más pero sus le ya o este sí porque esta son entre cuando",
     "il lo gli e di che è per non una con si da come anche più sono dei della nel alla ha delle del le ma al ci questo",
     "o os as e do da dos das em um uma para com não por mais na no se que foi ao pela pelo ou ser como mas são",
-    "de het een en van ik te dat die in is op zijn met voor niet aan er maar om hij ook als dan bij nog uit wordt door naar heeft",
+    "de het een en van ik te dat die in is op zijn met voor niet aan er maar om hij ook als dan bij nog uit wordt door naar",
     "och i att det som en på är av för med den till inte om har ett de jag var men sig så kan vi från eller nu när",
     "og i det at er en til på som med for ikke av den de har et om han var kan men så fra vil blir der vi jeg",
     "i w na z do nie się to że jest o jak za od po co ale przez dla oraz są czy tylko już być może tym",

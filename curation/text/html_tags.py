@@ -142,7 +142,7 @@ def attributes(data, at, end, wanted, closed, told):
             start, stop, i = _value(data, i + 1, end, closed)
         if not wanted:
             continue
-        if key == _CLASS or key == _ID or key == _ROLE or key == _ITEMPROP:
+        if key in (_CLASS, _ID, _ROLE, _ITEMPROP):
             # ids differ from element to element: they tell kinds, but no signature
             before = told[NAMES]
             _name_words(data, start, stop, told)
