@@ -41,14 +41,14 @@ class ExtractorSettings:
     """`trees`, `leaves`: of the first stage; `second_trees`, `second_leaves`: of the second; `rate`: shrinkage; `least_rows`
     in a leaf; `token_share`: part of a page's weight that is shared out by tokens, the rest by blocks; `folds` of sites."""
 
-    trees: int = 80
-    leaves: int = 16
-    second_trees: int = 60
-    second_leaves: int = 12
+    trees: int = 120
+    leaves: int = 24
+    second_trees: int = 80
+    second_leaves: int = 16
     rate: float = 0.1
     least_rows: int = 40
     token_share: float = 0.7
-    folds: int = 5
+    folds: int = 4
     seed: int = 0
     threads: int = 2
 

@@ -20,8 +20,9 @@ from curation.errors import ModelError, RecipeError, explain_mismatch
 from curation.extractors.guarded import TITLE_WITHIN, GuardedExtractor, PageFields, PageFunction, page_title
 from curation.text.block_features import FEATURES, SECOND_FEATURES, features, second_features
 from curation.text.block_text import expand, render, select
-from curation.text.html_blocks import END, page_array, segment
+from curation.text.html_blocks import END, LINK_BYTES, LINKS, page_array, segment
 from curation.text.html_math import tex_for_math
+from curation.text.html_names import TAG_NAMES
 from curation.text.trees import Trees, from_dump, probabilities
 
 MODEL = Path(__file__).with_name("main_content.npz")
@@ -91,6 +92,8 @@ def read_page(page: bytes | memoryview) -> Reading | None:
     if stride > 1:
         groups = blocks[::stride].copy()
         groups[:, END] = np.append(blocks[stride - 1 :: stride, END], blocks[-1, END])[: len(groups)]
+        for column in (LINK_BYTES, LINKS):
+            groups[:, column] = np.add.reduceat(blocks[:, column], np.arange(0, len(blocks), stride))
     found, measures, wider = features(data, elements, signatures, groups, text, title_start, title_end)
     return Reading(elements, blocks, text, groups, stride, found, measures, wider)
 
@@ -111,7 +114,7 @@ _COLUMNS = {"first": FEATURES, "second": SECOND_FEATURES}
 
 def save_model(path: Path, dumps: tuple[Mapping[str, Any], Mapping[str, Any]]) -> None:
     """Write the trees of two dumped LightGBM models, the first stage's and the second's."""
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, np.ndarray] = {"tag_names": np.array(TAG_NAMES)}
     for stage, dump in zip(_COLUMNS, dumps, strict=True):
         arrays |= {f"{stage}_{name}": array for name, array in from_dump(dump)._asdict().items()}
         arrays[f"{stage}_names"] = np.array(_COLUMNS[stage])
@@ -124,7 +127,8 @@ def load_model(path: Path = MODEL) -> BlockModel:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             stages = [Trees(*(arrays[f"{stage}_{name}"] for name in Trees._fields)) for stage in _COLUMNS]
-            known = all(tuple(arrays[f"{stage}_names"]) == names for stage, names in _COLUMNS.items())
+            known = tuple(arrays["tag_names"]) == TAG_NAMES
+            known &= all(tuple(arrays[f"{stage}_names"]) == names for stage, names in _COLUMNS.items())
     except (OSError, KeyError, ValueError) as error:
         raise ModelError(f"extractors/main_content: {path} is no model of this stage: {error}") from error
     if not known:

@@ -16,7 +16,7 @@ from curation.text.mathml import tex_of
 
 _STARTS = re.compile(
     rb"<(?:(?P<math>(?:[A-Za-z]{1,8}:)?math)(?=[\s>])"
-    rb"|(?P<script>script)\s[^<>]{0,200}?type\s*=\s*[\"']?math/(?P<kind>tex|mml)(?P<mode>[^>]{0,40}?)[\"']?[^<>]{0,200}>"
+    rb"|(?P<script>script)\s[^<>]{0,200}?type\s*=\s*[\"']?math/(?P<kind>tex|mml)(?P<mode>[^>\"']{0,40})[^<>]{0,200}>"
     rb"|span\s[^<>]{0,60}class\s*=\s*[\"'](?P<drawn>katex-html|MathJax(?:_Preview|_SVG|_CHTML)?|mjx-chtml[^\"']{0,40})[\"'])",
     re.IGNORECASE,
 )

@@ -71,9 +71,10 @@ _PLAIN_BLOCKS += (
     "fieldset legend figure figcaption form hgroup p pre blockquote h1 h2 h3 h4 h5 h6 ul ol li menu dir button label "
 )
 _PLAIN_BLOCKS += "table caption thead tbody tfoot tr td th search noframes listing plaintext unknown-block"
-_SKIPPED = "svg select object video audio canvas map template noscript iframe applet datalist math picture-none"
-_RAW = "script style textarea title xmp-none"
+_SKIPPED = "svg select object video audio canvas map template noscript iframe applet datalist math"
+_RAW = "script style textarea title"
 _INLINE = "a br hr img span b i em strong code input wbr"
+# The model knows tags by these numbers: train anew after a change.
 TAG_NAMES = ("", *_PLAIN_BLOCKS.split(), *_SKIPPED.split(), *_RAW.split(), *_INLINE.split())
 TAG = {name: i for i, name in enumerate(TAG_NAMES)}
 TAG_KEYS, TAG_IDS = hash_table({name.encode(): i for i, name in enumerate(TAG_NAMES) if name}, 9)

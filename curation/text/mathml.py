@@ -20,15 +20,12 @@ _DROPPED = frozenset({"annotation", "annotation-xml", "mphantom", "maligngroup",
 _LEAVES = frozenset({"mi", "mn", "mo", "mtext", "ms"})
 _ROWS = frozenset({"mtr", "mlabeledtr"})
 
-_FUNCTIONS = frozenset(
-    (
-        "arccos arcsin arctan arg cos cosh cot coth csc deg det dim exp gcd hom inf ker lg lim liminf limsup ln log max min Pr "
-        "sec sin sinh sup tan tanh"
-    ).split()
-)
-_LIMITS = frozenset(
-    rf"\{name}" for name in "sum prod coprod bigcup bigcap int oint lim max min sup inf limsup liminf det gcd".split()
-)
+_FUNCTION_NAMES = """
+arccos arcsin arctan arg cos cosh cot coth csc deg det dim exp gcd hom inf ker lg lim liminf limsup ln log
+max min Pr sec sin sinh sup tan tanh"""
+_FUNCTIONS = frozenset(_FUNCTION_NAMES.split())
+_LIMIT_NAMES = "sum prod coprod bigcup bigcap int oint lim max min sup inf limsup liminf det gcd"
+_LIMITS = frozenset(f"\\{name}" for name in _LIMIT_NAMES.split())
 _ACCENTS = {
     "¯": "bar", "‾": "overline", "^": "hat", "ˆ": "hat", "→": "vec", "⃗": "vec", "~": "tilde", "˜": "tilde", "˙": "dot",
     "¨": "ddot", "⏞": "overbrace", "―": "overline", "−": "overline", "_": "overline",
@@ -36,20 +33,21 @@ _ACCENTS = {
 _SYMBOLS = {
     "≤": r"\leq", "≥": r"\geq", "≠": r"\neq", "≈": r"\approx", "≡": r"\equiv", "∼": r"\sim", "≅": r"\cong", "∝": r"\propto",
     "±": r"\pm", "∓": r"\mp", "×": r"\times", "÷": r"\div", "⋅": r"\cdot", "·": r"\cdot", "∗": "*", "∘": r"\circ",
-    "°": r"^{\circ}",    "−": "-", "∞": r"\infty", "∂": r"\partial", "∇": r"\nabla", "∫": r"\int", "∬": r"\iint", "∭": r"\iiint", "∮": r"\oint",
-    "∑": r"\sum", "∏": r"\prod", "∐": r"\coprod", "√": r"\sqrt{}", "∈": r"\in", "∉": r"\notin", "∋": r"\ni", "⊂": r"\subset",
-    "⊃": r"\supset", "⊆": r"\subseteq", "⊇": r"\supseteq", "∪": r"\cup", "∩": r"\cap", "∅": r"\emptyset", "∖": r"\setminus",
-    "∧": r"\wedge", "∨": r"\vee", "¬": r"\neg", "∀": r"\forall", "∃": r"\exists", "→": r"\to", "←": r"\leftarrow",
-    "↔": r"\leftrightarrow", "⇒": r"\Rightarrow", "⇐": r"\Leftarrow", "⇔": r"\Leftrightarrow", "↦": r"\mapsto",
-    "↑": r"\uparrow",    "↓": r"\downarrow", "⟶": r"\longrightarrow", "⟨": r"\langle", "⟩": r"\rangle", "〈": r"\langle", "〉": r"\rangle",
-    "⌊": r"\lfloor", "⌋": r"\rfloor", "⌈": r"\lceil", "⌉": r"\rceil", "‖": r"\|", "∥": r"\parallel", "⊥": r"\perp",
-    "∠": r"\angle",    "△": r"\triangle", "…": r"\ldots", "⋯": r"\cdots", "⋮": r"\vdots", "⋱": r"\ddots", "′": "'", "″": "''", "‴": "'''",
-    "ℝ": r"\mathbb{R}", "ℕ": r"\mathbb{N}", "ℤ": r"\mathbb{Z}", "ℚ": r"\mathbb{Q}", "ℂ": r"\mathbb{C}", "ℓ": r"\ell",
-    "ℏ": r"\hbar", "ℜ": r"\Re", "ℑ": r"\Im", "ℵ": r"\aleph", "⊕": r"\oplus", "⊗": r"\otimes", "⋆": r"\star", "†": r"\dagger",
-    "∣": r"\mid", "≪": r"\ll", "≫": r"\gg", "≔": ":=", "∴": r"\therefore", "∵": r"\because", "ⅆ": "d", "ⅇ": "e", "ⅈ": "i",
-    "⋃": r"\bigcup", "⋂": r"\bigcap", "ϵ": r"\epsilon", "ε": r"\varepsilon", "ϕ": r"\phi", "φ": r"\varphi", "ϑ": r"\vartheta",
-    "ϱ": r"\varrho", "ς": r"\varsigma", "ϖ": r"\varpi", "µ": r"\mu", "Ω": r"\Omega", "%": r"\%", "#": r"\#", "&": r"\&",
-    "$": r"\$", "_": r"\_", "{": r"\{", "}": r"\}", "\\": r"\backslash", "\u2061": "", "\u2062": "", "\u2063": "", "\u2064": "",
+    "°": r"^{\circ}", "−": "-", "∞": r"\infty", "∂": r"\partial", "∇": r"\nabla", "∫": r"\int", "∬": r"\iint",
+    "∭": r"\iiint", "∮": r"\oint", "∑": r"\sum", "∏": r"\prod", "∐": r"\coprod", "√": r"\sqrt{}", "∈": r"\in",
+    "∉": r"\notin", "∋": r"\ni", "⊂": r"\subset", "⊃": r"\supset", "⊆": r"\subseteq", "⊇": r"\supseteq", "∪": r"\cup",
+    "∩": r"\cap", "∅": r"\emptyset", "∖": r"\setminus", "∧": r"\wedge", "∨": r"\vee", "¬": r"\neg", "∀": r"\forall",
+    "∃": r"\exists", "→": r"\to", "←": r"\leftarrow", "↔": r"\leftrightarrow", "⇒": r"\Rightarrow", "⇐": r"\Leftarrow",
+    "⇔": r"\Leftrightarrow", "↦": r"\mapsto", "↑": r"\uparrow", "↓": r"\downarrow", "⟶": r"\longrightarrow",
+    "⟨": r"\langle", "⟩": r"\rangle", "〈": r"\langle", "〉": r"\rangle", "⌊": r"\lfloor", "⌋": r"\rfloor", "⌈": r"\lceil",
+    "⌉": r"\rceil", "‖": r"\|", "∥": r"\parallel", "⊥": r"\perp", "∠": r"\angle", "△": r"\triangle", "…": r"\ldots",
+    "⋯": r"\cdots", "⋮": r"\vdots", "⋱": r"\ddots", "′": "'", "″": "''", "‴": "'''", "ℝ": r"\mathbb{R}", "ℕ": r"\mathbb{N}",
+    "ℤ": r"\mathbb{Z}", "ℚ": r"\mathbb{Q}", "ℂ": r"\mathbb{C}", "ℓ": r"\ell", "ℏ": r"\hbar", "ℜ": r"\Re", "ℑ": r"\Im",
+    "ℵ": r"\aleph", "⊕": r"\oplus", "⊗": r"\otimes", "⋆": r"\star", "†": r"\dagger", "∣": r"\mid", "≪": r"\ll", "≫": r"\gg",
+    "≔": ":=", "∴": r"\therefore", "∵": r"\because", "ⅆ": "d", "ⅇ": "e", "ⅈ": "i", "⋃": r"\bigcup", "⋂": r"\bigcap",
+    "ϵ": r"\epsilon", "ε": r"\varepsilon", "ϕ": r"\phi", "φ": r"\varphi", "ϑ": r"\vartheta", "ϱ": r"\varrho",
+    "ς": r"\varsigma", "ϖ": r"\varpi", "µ": r"\mu", "Ω": r"\Omega", "%": r"\%", "#": r"\#", "&": r"\&", "$": r"\$",
+    "_": r"\_", "{": r"\{", "}": r"\}", "\\": r"\backslash", "\u2061": "", "\u2062": "", "\u2063": "", "\u2064": "",
     "\u200b": "", "\ufeff": "", "\u00a0": " ",
 }  # fmt: skip
 
