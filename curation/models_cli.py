@@ -134,7 +134,7 @@ def extractor(
     trees: Annotated[int, typer.Option(min=1, help="Trees of the first stage.")] = 120,
     leaves: Annotated[int, typer.Option(min=2, help="Leaves of each.")] = 24,
     second_trees: Annotated[int, typer.Option(min=1, help="Trees of the second stage, which sees the first's answers.")] = 80,
-    folds: Annotated[int, typer.Option(min=2, help="Folds of sites.")] = 4,
+    folds: Annotated[int, typer.Option(min=2, help="Folds of sites.")] = 3,
     measure: Annotated[bool, typer.Option(help="Measure on sites not trained with; takes five times as long.")] = True,
     threads: Annotated[int, typer.Option(min=1, help="Threads of LightGBM.")] = 2,
     seed: Seed = 0, licence: Licence = "", training_data: TrainedOn = "",

@@ -1,0 +1,160 @@
+"""What benchmarks/main_content.py measures with beside the gold sets: pages of formulas, slow pages, the recipe's filters."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import sys
+import zipfile
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from main_content import Gold
+
+SLOW_BYTES = 2_000_000
+_CNXML_TAGS = (("para", "p"), ("title", "h2"), ("note", "div"), ("section", "section"), ("equation", "div"), ("item", "li"),
+               ("list", "ul"), ("example", "div"), ("exercise", "div"), ("problem", "div"), ("solution", "div"))  # fmt: skip
+REACH = 30
+_DOLLARS = re.compile(r"\$\$[^$]{1,2000}\$\$|\$[^$\n]{1,400}\$")
+
+NOTES: dict[str, list[str]] = {
+    "quality": [
+        "Gold texts: token F1, mean over pages; trafilatura_eval: F1 of pooled segments (trafilatura is tuned on that set). "
+        "main_content: each page by a model trained on other sites (three folds); CleanEval and CleanPortalEval are never "
+        "trained with. Differences with 95 % intervals over resamples of whole sites. trafilatura is its precise mode, "
+        "resiliparse its main content.",
+        "CleanEval's gold keeps readers' comments and much of the frame, the others' does not; main_content leaves both out.",
+    ],
+    "cost": ["Warm, one core."],
+    "decisions": [
+        "The filters of common_crawl_english on the texts of every side: English at 0.65, Gopher repetition and quality, C4, "
+        "FineWeb."
+    ],
+    "structure": [
+        "A formula survives when its TeX stands between dollar signs in the text (OpenStax and MathMLben: the TeX made of its "
+        "MathML, letters and digits in order; lilianweng: as it stands in the page, white space aside)."
+    ],
+    "worst": [
+        "Pages made to be slow. Above {BLOCKS} blocks and one a kilobyte, runs of neighbours are answered for together, so "
+        "that the model's share is bounded. Formulas are read in Python: a page pays at most for one megabyte of them."
+    ],
+}
+
+
+def keep_reasons(gold: Gold, side: str) -> list[str | None]:
+    """Why the filters drop each page's text, None for those kept; `empty` where there is no text."""
+    import polars as pl
+
+    from curation import filters, modifiers, scorers
+    from curation.models import available_models
+    from curation.run_stage import StageCount, run_stage
+
+    stages = (
+        scorers.Language(), filters.Language(keep={"eng_Latn": 0.65}), filters.GopherRepetition(), filters.GopherQuality(),
+        modifiers.C4(terminal_punctuation=False), filters.FineWeb(),
+    )  # fmt: skip
+    texts = [gold.text(side, source, page) for source, pages in gold.pages.items() for page in pages]
+    reasons: list[str | None] = [None if text.strip() else "empty" for text in texts]
+    alive = pl.DataFrame({"doc": range(len(texts)), "text": texts}, schema_overrides={"doc": pl.UInt64})
+    alive = alive.filter(pl.col("text").str.strip_chars() != "")
+    for stage in stages:
+        alive, gone = run_stage(stage, stage.bind(available_models(stage.models)), alive, StageCount(stage.label or "stage"))
+        for doc, reason in zip(gone["doc"].to_list(), gone["drop_reason"].to_list(), strict=True):
+            reasons[doc] = reason
+    return reasons
+
+
+def math_pages(data: Path) -> dict[str, list[tuple[str, list[str]]]]:
+    """Name -> pages with the formulas on them: letters and digits in order, or the TeX of the page."""
+    folder = data / "math-html"
+    return {
+        "OpenStax calculus, MathML": list(_openstax(folder / "openstax-calculus-cnxml.zip")),
+        "MathMLben, ten formulas a page": list(_mathmlben(folder / "mathmlben.zip")),
+        "lilianweng, TeX in dollar signs": list(_lilianweng(folder / "lilianweng.zip")),
+    }
+
+
+def _members(archive: Path, ending: str) -> list[str]:
+    with zipfile.ZipFile(archive) as files:
+        return [files.read(name).decode("utf-8", "replace") for name in sorted(files.namelist()) if name.endswith(ending)]
+
+
+def _openstax(archive: Path) -> list[tuple[str, list[str]]]:
+    """CNXML as the HTML a site would show: paragraphs, headings, lists; MathML without its prefix."""
+    pages = []
+    for source in _members(archive, ".cnxml"):
+        body = source[source.find("<content") :].replace("<m:", "<").replace("</m:", "</")
+        body = re.sub(r"<metadata.*?</metadata>|<\?.*?\?>|<link[^>]*/>", "", body, flags=re.DOTALL)
+        for name, tag in _CNXML_TAGS:
+            body = re.sub(rf"<{name}(?=[\s>])", f"<{tag}", body).replace(f"</{name}>", f"</{tag}>")
+        formulas = [symbols_of(element) for element in re.findall(r"<math\b.*?</math>", body, re.DOTALL)]
+        pages.append((f"<html><head><title>Calculus</title></head><body><article>{body}</article></body></html>", formulas))
+    return pages
+
+
+def _mathmlben(archive: Path) -> list[tuple[str, list[str]]]:
+    entries = [json.loads(text)["correct_mml"] for text in _members(archive, ".json")]
+    elements = [re.sub(r"<annotation.*?</annotation[^>]*>|\balttext=\"[^\"]*\"", "", e, flags=re.DOTALL) for e in entries]
+    pages = []
+    for first in range(0, len(elements), 10):
+        chosen = elements[first : first + 10]
+        body = "".join(f"<p>It follows from what was said above that {e} holds for all values of interest.</p>" for e in chosen)
+        pages.append((f"<html><body><article><h1>Formulas</h1>{body}</article></body></html>", [symbols_of(e) for e in chosen]))
+    return pages
+
+
+def _lilianweng(archive: Path) -> list[tuple[str, list[str]]]:
+    """Formulas of the post itself, which is its one element of class post-content."""
+    pages = []
+    for page in _members(archive, ".html"):
+        start = page.find("post-content")
+        body = re.sub(r"<pre.*?</pre>|<script.*?</script>", " ", page[start : page.find("<footer", start)], flags=re.DOTALL)
+        text = html.unescape(re.sub(r"<[^>]*>", "", body))
+        pages.append((page, ["$" + "".join(tex.split()) for tex in _DOLLARS.findall(text)]))
+    return pages
+
+
+def symbols_of(element: str) -> str:
+    """ASCII letters and digits of a MathML element's identifiers and numbers, in order."""
+    element = re.sub(r"<annotation.*?</annotation[^>]*>", "", element, flags=re.DOTALL)
+    leaves = re.findall(r"<m[in](?:\s[^>]*)?>([^<]*)</m[in]>", element)
+    return "".join(c for leaf in leaves for c in html.unescape(leaf) if c.isascii() and c.isalnum())
+
+
+def survived(text: str, formulas: list[str]) -> int:
+    """How many of the formulas stand between dollar signs in the text, in their order, at most REACH further on."""
+    spans = _DOLLARS.findall(text)
+    at = found = 0
+    for formula in formulas:
+        for i in range(at, min(at + REACH, len(spans))):
+            if _holds(spans[i], formula):
+                at, found = i + 1, found + 1
+                break
+    return found
+
+
+def _holds(span: str, formula: str) -> bool:
+    if formula.startswith("$"):
+        return "".join(span.split()) == formula[1:]
+    return not Counter(formula) - Counter(c for c in span if c.isascii() and c.isalnum())
+
+
+def slow_pages() -> dict[str, bytes]:
+    """Name -> a page of about two megabytes."""
+    units = {
+        "one character": b"x", "line breaks": b"\n", "paragraphs of a letter": b"<p>x</p>", "div never closed": b"<div>",
+        "div and a letter": b"<div>x ", "list items and links": b"<li><a href=x>y</a>", "br br": b"x<br><br>",
+        "cells": b"<td>a", "tables in tables": b"<table><tr><td>a", "lists in lists": b"<ul><li>a", "entities": b"&amp", "numbers": b"&#65;",
+        "comments never closed": b"<!--", "scripts never closed": b"<script>", "quotes never closed": b"<a href='x",
+        "attributes": b"<p a=1 b=2 class='c d-e'>x", "end tags": b"</div></p></td>", "inline tags": b"<b>x</b>",
+        "tags that begin": b"<", "titles": b"<title>", "svg": b"<svg>", "pre": b"<pre>x", "invalid UTF-8": b"\xff\xc3",
+        "formulas": b"<math><mi>x</mi></math>", "formulas never closed": b"<math>",
+    }  # fmt: skip
+    return {name: b"<html><body>" + unit * (SLOW_BYTES // len(unit)) for name, unit in units.items()}
+
+
+if __name__ == "__main__":
+    sys.exit("this is a part of benchmarks/main_content.py")
