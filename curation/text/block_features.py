@@ -41,23 +41,9 @@ from curation.text.block_measures import (
     tree_distances,
 )
 from curation.text.compiled import inlined, kernel, leaf
-from curation.text.html_blocks import (
-    BREAKS,
-    DEPTH,
-    ELEMENT,
-    END,
-    FLAG_BITS,
-    GAP,
-    IMAGES,
-    KIND_BITS,
-    LINK_BYTES,
-    LINKS,
-    OWN_KINDS,
-    PARENT,
-    START,
-    TAG_ID,
-)
+from curation.text.html_blocks import BREAKS, ELEMENT, END, GAP, IMAGES, LINK_BYTES, LINKS, START
 from curation.text.html_names import FLAGS, FNV_PRIME, HEADING, KINDS
+from curation.text.html_tree import DEPTH, FLAG_BITS, KIND_BITS, OWN_KINDS, PARENT, TAG_ID
 
 ANCESTORS = 4
 NEIGHBOURS = (-2, -1, 1, 2)

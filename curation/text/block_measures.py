@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from curation.text.compiled import inlined, leaf
-from curation.text.html_blocks import DEPTH, ELEMENT, END, LINK_BYTES, PARENT, START, TAG_ID
+from curation.text.html_blocks import ELEMENT, END, LINK_BYTES, START
 from curation.text.html_names import (
     DD,
     DT,
@@ -23,6 +23,7 @@ from curation.text.html_names import (
     P,
     look_up,
 )
+from curation.text.html_tree import DEPTH, PARENT, TAG_ID
 
 # Columns of measures, float32 [b, MEASURES]. WORDS: runs of letters and digits, two characters of Han or kana for one.
 CHARS, WORDS, COMMAS, STOPS, CALLS, COLONS, QUOTES, BARS, DIGITS, CAPITALS, STOP_WORDS, ENDED, TITLED, PLAIN = range(14)

@@ -9,22 +9,9 @@ import numpy as np
 
 from curation.text.block_measures import CHARS, TITLED, WORDS
 from curation.text.compiled import kernel, leaf
-from curation.text.html_blocks import (
-    CELL,
-    CODE,
-    ELEMENT,
-    END,
-    FLAG_BITS,
-    ITEM,
-    KIND_BITS,
-    LINK_BYTES,
-    LISTS,
-    PARENT,
-    ROW,
-    START,
-    TAG_ID,
-)
+from curation.text.html_blocks import ELEMENT, END, LINK_BYTES, START
 from curation.text.html_names import COMMENT_KIND, FORM, H1, H6, HEADING, NAV, QUOTE, TD, TH
+from curation.text.html_tree import CELL, CODE, FLAG_BITS, ITEM, KIND_BITS, LISTS, PARENT, ROW, TAG_ID
 
 COMMENT_FACTOR = np.float32(0.25)
 """What an answer for a block of readers' comments is worth, unless nearly all of the page is that."""

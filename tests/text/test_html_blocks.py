@@ -16,28 +16,20 @@ from hypothesis import strategies as st
 from curation.text.html_blocks import (
     BLOCK_COLUMNS,
     BREAKS,
-    CELL,
-    CODE,
     ELEMENT,
-    ELEMENT_COLUMNS,
     END,
-    FLAG_BITS,
     GAP,
     IMAGES,
-    ITEM,
-    KIND_BITS,
     LINK_BYTES,
     LINKS,
     PAGE_END,
     PAGE_START,
-    PARENT,
-    ROW,
     START,
-    TAG_ID,
     page_array,
     segment,
 )
 from curation.text.html_names import HIDDEN, KINDS, NAV, STOP_BYTES, STOP_FOUND, STOP_KEYS, TAG, TAG_NAMES, fnv, look_up
+from curation.text.html_tree import CELL, CODE, ELEMENT_COLUMNS, FLAG_BITS, ITEM, KIND_BITS, PARENT, ROW, TAG_ID
 
 
 def blocks_of(page: str | bytes) -> list[str]:
