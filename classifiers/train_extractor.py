@@ -50,7 +50,7 @@ class ExtractorSettings:
     token_share: float = 0.7
     folds: int = 3
     seed: int = 0
-    threads: int = 2
+    threads: int = 1
 
 
 @dataclass(frozen=True)

@@ -136,7 +136,7 @@ def extractor(
     second_trees: Annotated[int, typer.Option(min=1, help="Trees of the second stage, which sees the first's answers.")] = 80,
     folds: Annotated[int, typer.Option(min=2, help="Folds of sites.")] = 3,
     measure: Annotated[bool, typer.Option(help="Measure on sites not trained with; takes five times as long.")] = True,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of LightGBM.")] = 2,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of LightGBM.")] = 1,
     seed: Seed = 0, licence: Licence = "", training_data: TrainedOn = "",
 ) -> None:  # fmt: skip
     """Train extractors/main_content (extra `train`) from pages: columns html, gold (its main text), site, source, weight."""

@@ -180,8 +180,8 @@ def _quality(
     texts = [chosen_text(p.reading, a) for p, a in zip(pages, answers, strict=True)]
     with found.open("w", encoding="utf-8") as stream:
         for page, text in zip(pages, texts, strict=True):
-            row = {"source": page.source, "name": page.name, "site": page.page.site, "language": page.language, "text": text}
-            stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+            line = {"source": page.source, "name": page.name, "site": page.page.site, "language": page.language, "text": text}
+            stream.write(json.dumps(line, ensure_ascii=False) + "\n")
     groups = dict.fromkeys((page.source, "") for page in pages)
     groups |= dict.fromkeys(sorted((page.source, page.language) for page in pages if page.language))
     for source, language in groups:

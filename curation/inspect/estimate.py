@@ -27,6 +27,7 @@ RATES: dict[str, tuple[float, str]] = {
     "read": (320e-6, "CPU s a page: first_light.md, warc, 0.69 s for 2136 pages"),
     "trafilatura": (15.9e-3, "CPU s a page: first_light.md"),
     "resiliparse": (1.5e-3, "CPU s a page: first_light.md"),
+    "main_content": (1.0e-3, "CPU s a page: main_content.md"),
     "language": (1.0e-3, "CPU s a page: first_light.md, 2.23 s for 2089 pages"),
     "stage": (0.15e-3, "CPU s a page of any other stage: first_light.md, filters/fineweb"),
     "sign native": (8.3e-9, "CPU s a byte of text: minhash_signatures.md, second pass"),

@@ -240,7 +240,7 @@ def segment(data):
         size = j - name
         tag = np.int64(look_up(TAG_KEYS, TAG_IDS, key))
         if tag == 0 and hyphen:
-            tag = UNKNOWN_BLOCK
+            tag = np.int64(UNKNOWN_BLOCK)
         action = ACTIONS[tag]
 
         if ends:
