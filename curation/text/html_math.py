@@ -20,7 +20,7 @@ _STARTS = re.compile(
     rb"|span\s[^<>]{0,60}class\s*=\s*[\"'](?P<drawn>katex-html|MathJax(?:_Preview|_SVG|_CHTML)?|mjx-chtml[^\"']{0,40})[\"'])",
     re.IGNORECASE,
 )
-_SIGNS = (b"<math", b"math/tex", b":math", b"<MATH", b"math/mml")
+_SIGNS = (b"<math", b"math/tex", b":math", b"<MATH", b":MATH", b"math/mml")
 _SPAN = re.compile(rb"<(/?)span(?=[\s>/])", re.IGNORECASE)
 _DISPLAY = re.compile(rb"display\s*=\s*[\"']?block|mode\s*=\s*[\"']?display", re.IGNORECASE)
 _TEX_NOTE = re.compile(
@@ -38,7 +38,7 @@ MOST_MATH = 1 << 20
 def tex_for_math(page: bytes | memoryview) -> bytes | memoryview:
     """The page (UTF-8) with every formula as TeX; the very same object when it holds none."""
     data = bytes(page)
-    if not any(sign in data for sign in _SIGNS):
+    if not (b"math" in data or b"MATH" in data) or not any(sign in data for sign in _SIGNS):
         return page
     out: list[bytes] = []
     at = 0
