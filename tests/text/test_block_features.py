@@ -110,8 +110,8 @@ def test_features_of_real_pages_against_plain_python(data_folder) -> None:  # ty
                 above = elements[above, PARENT]
             assert reading.wider[e] == above
         assert f[:, column("best_points")].max() == 1 and f[:, column("best_points")].min() >= 0
-        inside = f[:, column("up_to_shared")] == 0
-        assert inside.any() and (f[inside, column("top_to_shared")] >= 0).all()
+        top = f[:, column("own_points")] == 1  # the text of the container with most points
+        assert top.any() and (f[top, column("up_to_shared")] <= 1).all() and not f[top, column("top_to_shared")].any()
         assert (f[:, column("tag")] == elements[blocks[:, ELEMENT], TAG_ID]).all()
         assert (f[:, column("depth")] == elements[blocks[:, ELEMENT], DEPTH]).all()
 
