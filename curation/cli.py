@@ -12,11 +12,8 @@ import typer
 import curation
 from curation.cli_storage import quiet_libraries, with_storage
 from curation.errors import CurationError
-<<<<<<< HEAD
-from curation.storage_options import of_process, shown
-=======
 from curation.models_cli import app as models_app
->>>>>>> scores
+from curation.storage_options import of_process, shown
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
