@@ -42,7 +42,7 @@ class Buckets(GlobalStage):
     `unscored` where the score or the value of `by` is null, or that value has no cuts.
 
     `percentiles` (between 0 and 100, rising): where the scored documents of each value of the column `by` (None: all together)
-    are cut. A cut is a value that occurs, the one with at most that share of the documents strictly below it; documents equal to
+    are cut. A cut is a value that occurs, with at most that share of the documents strictly below it; documents equal to
     a cut are above it. `cuts` instead of percentiles: fixed numbers, rising, or a table of them by the value of `by`.
     `names`: one more than there are cuts. `drop`: buckets whose documents fall; the bucket is the reason.
 
