@@ -27,7 +27,7 @@ from curation.scorers.perplexity import Perplexity
 from curation.stage import Stage
 
 HERE = Path(__file__).parent
-ROUNDS = 5
+ROUNDS = 7
 STAGES: dict[str, Stage] = {
     "quality_en": Classify(card="quality_en"),
     "toxicity_en": Classify(card="toxicity_en"),
@@ -107,9 +107,9 @@ def main() -> None:
         "# Speed of scoring", "",
         f"Written by `python benchmarks/scores_speed.py $CURATION_DATA`: {len(batch):,} documents, {size:.1f} MB, 2 cores.",
         "Bare: the library's own call in a Python loop with the same pre-processing. Served: the stage from batch to columns.",
-        "Documents a CPU second, best of five rounds taken in turns in the same process; two workers: two processes at a time,",
+        "Documents a CPU second, best of seven rounds taken in turns in the same process; two workers: two processes at once,",
         "each with half of the documents, added up.", "",
-        "| model | bare, 1 worker | served, 1 worker | served / bare | MB/s | bare, 2 workers | served, 2 workers | served / bare |",
+        "| model | bare, 1 worker | served, 1 | ratio | MB/s | bare, 2 workers | served, 2 | ratio |",
         "|---|---|---|---|---|---|---|---|",
     ]  # fmt: skip
     for name in STAGES:

@@ -136,12 +136,13 @@ def annotate(
     rubric: Annotated[str, typer.Option(help="education, dataman, prrc, or a .toml of one's own.")] = "education",
     sample: Annotated[int, typer.Option(min=1, help="Documents to ask about.")] = 1000,
     by: Annotated[
-        Optional[list[str]], typer.Option(help="Stratify by this column: language, site, score_quality_en:4 (quartiles). Repeatable.")
+        Optional[list[str]],
+        typer.Option(help="Stratify by this column: language, site, score_quality_en:4 (in quartiles). Repeatable."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Another one draws another sample.")] = 0,
     most: Annotated[int, typer.Option(min=0, help="Calls at most, tries included; 0: as many as it takes.")] = 0,
     at_once: Annotated[int, typer.Option(min=1, max=512, help="Calls under way at a time.")] = 8,
-    most_invalid: Annotated[float, typer.Option(min=0.0, max=1.0, help="A larger share of unreadable answers stops it.")] = 0.01,
+    most_invalid: Annotated[float, typer.Option(min=0.0, max=1.0, help="More unreadable answers stop it.")] = 0.01,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds a call may stay silent.")] = 60.0,
     tries: Annotated[int, typer.Option(min=1, help="Tries of a call, with growing waits between them.")] = 6,
     answer_tokens: Annotated[int, typer.Option(min=1, help="Tokens of the longest answer.")] = 400,

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 import polars as pl
-import pyarrow.parquet as pq
 
 from curation.document import COLUMNS, polars_type
 from curation.errors import StorageError, explain_mismatch
-from curation.parts import to_frame
+from curation.parts import open_parquet, read_group, to_frame
 from curation.storage import Folder
 
 
@@ -53,9 +52,10 @@ def select(
     chosen = choose(pl.concat(frames))
     rows = []
     for (shard,), part in chosen.group_by("_shard", maintain_order=True):
-        wanted = part["doc"].to_list()
         with folder.open(f"{kind}/{names[int(str(shard))]}") as stream:
-            rows.append(to_frame(pq.read_table(stream, filters=[("doc", "in", wanted)])))
+            file = open_parquet(stream)
+            groups = (read_group(file, group) for group in range(file.num_row_groups))
+            rows += [group.join(part.select("doc"), on="doc", how="semi") for group in groups]
     return pl.concat(rows).sort("doc") if rows else _table(folder, f"{kind}/{names[0]}", None).clear()
 
 
@@ -75,9 +75,9 @@ def _names(folder: Folder, kind: str) -> list[str]:
 
 def _table(folder: Folder, name: str, columns: list[str] | None) -> pl.DataFrame:
     with folder.open(name) as stream:
-        file = pq.ParquetFile(stream)
+        file = open_parquet(stream)
         known = [c for c in dict.fromkeys(columns) if c in file.schema_arrow.names] if columns else None
-        return to_frame(file.read(columns=known))
+        return to_frame(file.read(columns=known, use_threads=False))
 
 
 def _read(out: str, kind: str, columns: list[str] | None, options: Mapping[str, object] | None) -> pl.DataFrame:
