@@ -11,9 +11,11 @@ ratings and stop the job when they are many; the rest ours.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
+import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +28,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from classifiers.endpoint import Budget, BudgetSpent, CallFailed, Endpoint, EndpointError
+from classifiers.endpoint import BudgetSpent, CallFailed, Endpoint, EndpointError
 from classifiers.examples import Columns, TrainingError
 from classifiers.rubric import InvalidAnswer, Rubric
 from classifiers.sample import Drawn
@@ -57,6 +59,8 @@ class Journal:
         self.values: dict[str, Mapping[str, Any]] = {}
         self.invalid: Counter[str] = Counter()
         self.why: Counter[str] = Counter()
+        self.unreadable: set[str] = set()
+        """Documents whose every reply was unreadable."""
         self.prompt_tokens = self.answer_tokens = self.replies = 0
         self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         try:
@@ -68,8 +72,7 @@ class Journal:
             for line in stream:
                 self._take(line)
         size = os.fstat(self._file).st_size
-        if size and os.pread(self._file, 1, size - 1) != b"\n":
-            os.write(self._file, b"\n")
+        self._torn = size > 0 and os.pread(self._file, 1, size - 1) != b"\n"
 
     def _take(self, line: bytes) -> None:
         try:
@@ -84,28 +87,35 @@ class Journal:
         self.replies += 1
         self.prompt_tokens += record["prompt_tokens"]
         self.answer_tokens += record["answer_tokens"]
+        key = record["content_id"]
         if record["values"] is not None:
-            self.values[record["content_id"]] = record["values"]
-        else:
-            self.invalid[record["content_id"]] += 1
-            self.why[record["why"]] += 1
+            self.values[key] = record["values"]
+            self.unreadable.discard(key)
+            return
+        self.invalid[key] += 1
+        self.why[record["why"]] += 1
+        if self.invalid[key] >= ASKED and key not in self.values:
+            self.unreadable.add(key)
 
     def add(self, record: Mapping[str, Any]) -> None:
-        """Append a reply and wait until it is on the disk."""
+        """Append a reply and wait until it is on the disk. Raises TrainingError when the disk does not take it."""
         whole = {"prompt": self._prompt, "model": self._model, **record}
         line = json.dumps(whole, ensure_ascii=True).encode() + b"\n"
         with self._lock:
-            os.write(self._file, line)
-            os.fsync(self._file)
+            line = b"\n" + line if self._torn else line
+            self._torn = True
+            try:
+                if os.write(self._file, line) < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.fsync(self._file)
+            except OSError as error:
+                raise TrainingError(f"the journal\n  wanted: to keep a reply\n  found:  {error.strerror}") from error
+            self._torn = False
             self._count(whole)
 
     def is_open(self, content_id: str) -> bool:
         """True while a document has neither a valid answer nor as many unreadable ones as are asked for."""
         return content_id not in self.values and self.invalid[content_id] < ASKED
-
-    def unreadable(self) -> int:
-        """Documents whose every reply was unreadable."""
-        return sum(1 for key, count in self.invalid.items() if count >= ASKED and key not in self.values)
 
     def close(self) -> None:
         """Release the lock."""
@@ -173,20 +183,22 @@ class Terms:
 
 
 def annotate(
-    sample: Sequence[Drawn], rubric: Rubric, endpoint: Endpoint, budget: Budget, journal: Journal, terms: Terms = Terms()
-) -> Report:
-    """Ask about every document of the sample that the journal has no answer to. Raises EndpointError when the endpoint cannot
-    be used; what was answered by then is in the journal."""
+    sample: Sequence[Drawn], rubric: Rubric, endpoint: Endpoint, journal: Journal, terms: Terms = Terms()
+) -> tuple[Report, TrainingError | None]:
+    """Ask about every document of the sample that the journal has no answer to. The error is what ended it early: an endpoint
+    that cannot be used, too many unreadable answers, a full disk; what was answered by then is in the journal."""
     texts = {drawn.content_id: drawn.text for drawn in sample}
     todo = [key for key in sorted(texts) if journal.is_open(key)]
     report = Report(len(texts), len(texts) - len(todo))
-    asking = _Asking(texts, rubric, endpoint, journal)
+    ended = None
     try:
-        _drive(asking, iter(todo), terms, report)
-    finally:
-        _fill(report, journal, texts, rubric, terms)
-        report.calls, report.retried = budget.made, dict(endpoint.retried)
-    return report
+        _drive(_Asking(texts, rubric, endpoint, journal), iter(todo), terms, report)
+    except TrainingError as error:
+        ended = error
+        report.ended = str(error)
+    _fill(report, journal, texts, rubric, terms)
+    report.calls, report.retried = endpoint.budget.made, dict(endpoint.retried)
+    return report, ended
 
 
 @dataclass
@@ -241,11 +253,12 @@ def _drive(asking: _Asking, todo: Iterator[str], terms: Terms, report: Report) -
                 under_way |= {pool.submit(asking, key) for key in islice(todo, terms.at_once - len(under_way))}
     finally:
         # replies that are under way are paid for: they are waited for and kept
+        asking.endpoint.stop()
         pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _judge(journal: Journal, terms: Terms) -> None:
-    unreadable = journal.unreadable()
+    unreadable = len(journal.unreadable)
     answered = len(journal.values) + unreadable
     if answered >= JUDGED_FROM and unreadable > terms.most_invalid * answered:
         said = ", ".join(f"{why} ({n})" for why, n in journal.why.most_common(3))
@@ -255,7 +268,7 @@ def _judge(journal: Journal, terms: Terms) -> None:
 
 def _fill(report: Report, journal: Journal, texts: Mapping[str, str], rubric: Rubric, terms: Terms) -> None:
     report.valid = sum(key in journal.values for key in texts)
-    report.unreadable = sum(key not in journal.values and journal.invalid[key] >= ASKED for key in texts)
+    report.unreadable = sum(key in journal.unreadable for key in texts)
     report.left = sum(journal.is_open(key) for key in texts) - report.failed
     report.replies, report.why = journal.replies, dict(journal.why)
     report.prompt_tokens, report.answer_tokens = journal.prompt_tokens, journal.answer_tokens
@@ -271,10 +284,10 @@ def write_labels(path: Path, sample: Sequence[Drawn], journal: Journal, rubric: 
     rows = [drawn for drawn in sample if drawn.content_id in journal.values]
     answers = [journal.values[drawn.content_id] for drawn in rows]
     columns: dict[str, Any] = {
-        "content_id": [d.content_id for d in rows],
-        "text": [d.text for d in rows],
-        "site": [d.site or None for d in rows],
-        "stratum": [" ".join(f"{n}={v}" for n, v in zip(by, d.stratum, strict=True)) for d in rows],
+        "content_id": pa.array([d.content_id for d in rows], pa.string()),
+        "text": pa.array([d.text for d in rows], pa.large_string()),
+        "site": pa.array([d.site or None for d in rows], pa.string()),
+        "stratum": pa.array([" ".join(f"{n}={v}" for n, v in zip(by, d.stratum, strict=True)) for d in rows], pa.string()),
         "weight": pa.array([d.weight for d in rows], pa.float64()),
     }
     for criterion in rubric.criteria:
@@ -307,15 +320,14 @@ def train_student(
     values = table[f"label_{criterion}"].to_pylist()
     high = positive if asked.options else "high"
     told = [v if asked.options else ("high" if v >= (at_least or 0) else "low") for v in values]
-    out.mkdir(parents=True, exist_ok=True)
-    data = out / f"{name}.examples.parquet"
-    pq.write_table(pa.table({"text": table["text"], "label": pa.array(told, pa.string()), "site": table["site"]}), data)
     model = table["model"][0].as_py() if table.num_rows else "a large model"
     what = f"{criterion} is {positive}" if asked.options else f"{criterion} is rated {at_least} or more"
-    version = rubric.prompt_version
-    return train_fasttext(
-        [data], out, name, positive=high, columns=Columns(group="site"), settings=settings, test_share=test_share, seed=seed,
-        licence=licence, direction=f"probability that {what}; higher is more of it",
-        training_data=f"{table.num_rows} documents rated by {model} (prompt {version}): " + ", ".join(
-            f"{n} {label}" for label, n in sorted(Counter(told).items())),
-    )  # fmt: skip
+    counts = ", ".join(f"{n} {label}" for label, n in sorted(Counter(told).items()))
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "examples.parquet"
+        pq.write_table(pa.table({"text": table["text"], "label": pa.array(told, pa.string()), "site": table["site"]}), data)
+        return train_fasttext(
+            [data], out, name, positive=high, columns=Columns(group="site"), settings=settings, test_share=test_share,
+            seed=seed, licence=licence, direction=f"probability that {what}; higher is more of it",
+            training_data=f"{table.num_rows} documents rated by {model} (prompt {rubric.prompt_version}): {counts}",
+        )  # fmt: skip

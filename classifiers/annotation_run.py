@@ -11,6 +11,7 @@ from pathlib import Path
 
 from classifiers.annotate import Journal, Report, Terms, annotate, train_student, write_labels
 from classifiers.endpoint import Budget, Endpoint, Settings
+from classifiers.examples import TrainingError
 from classifiers.rubric import load_rubric
 from classifiers.sample import draw_sample
 from classifiers.train_fasttext import FastTextSettings
@@ -57,26 +58,27 @@ class Annotated:
 
 
 def run_annotation(run: AnnotationRun) -> Annotated:
-    """Do what is not done yet. Raises CardError for a rubric, TrainingError for data, EndpointError for an endpoint that
-    cannot do; labels are written even then, of what was answered."""
+    """Do what is not done yet. Raises CardError for a rubric, TrainingError for data, too many unreadable answers and an
+    endpoint that cannot be used; labels and report are written even then, of what was answered."""
     rubric = load_rubric(run.rubric)
-    budget = Budget(run.most)
-    endpoint = Endpoint(run.endpoint, budget)
+    endpoint = Endpoint(run.endpoint, Budget(run.most))
     sample = draw_sample(run.data, run.by, run.sample, run.seed)
-    labels = run.out / "labels.parquet"
+    labels, report_file = run.out / "labels.parquet", run.out / "report.json"
     with Journal(run.out / "journal.jsonl", rubric.prompt_version, run.endpoint.model) as journal:
-        try:
-            report = annotate(sample, rubric, endpoint, budget, journal, run.terms)
-        finally:
-            write_labels(labels, sample, journal, rubric, run.endpoint.model, run.by)
-    told = {"prompt": rubric.prompt_version, "model": run.endpoint.model, "by": run.by, "seed": run.seed, **asdict(report)}
-    (run.out / "report.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    card = None
-    if run.student and not report.ended:
-        s = run.student
-        chosen = s.criterion or rubric.criteria[0].name
-        card = train_student(
-            labels, run.out, s.name, rubric=rubric, criterion=chosen, at_least=s.at_least, positive=s.positive,
-            settings=s.settings, test_share=s.test_share, seed=s.seed, licence=s.licence,
-        )  # fmt: skip
+        report, ended = annotate(sample, rubric, endpoint, journal, run.terms)
+        write_labels(labels, sample, journal, rubric, run.endpoint.model, run.by)
+    told = {"prompt": rubric.prompt_version, "model": run.endpoint.model, "request": dict(run.endpoint.request),
+            "by": run.by, "seed": run.seed, "invalid_share": report.invalid_share, **asdict(report)}  # fmt: skip
+    report_file.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    if ended:
+        hint = f"what was answered is kept, the same command resumes; {report_file} has the counts"
+        raise TrainingError(f"{ended}\n  so far: {report.valid} of {report.documents} documents answered; {hint}") from ended
+    if run.student is None or report.ended:
+        return Annotated(report, labels, None)
+    student = run.student
+    card = train_student(
+        labels, run.out, student.name, rubric=rubric, criterion=student.criterion or rubric.criteria[0].name,
+        at_least=student.at_least, positive=student.positive, settings=student.settings, test_share=student.test_share,
+        seed=student.seed, licence=student.licence,
+    )  # fmt: skip
     return Annotated(report, labels, card)

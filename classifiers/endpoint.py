@@ -12,13 +12,14 @@ import ipaddress
 import json
 import os
 import random
+import re
 import threading
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from classifiers.examples import TrainingError
@@ -27,7 +28,10 @@ LONGEST_REPLY = 4 << 20
 """Bytes of a reply that are read; a longer one is a fault of the endpoint."""
 
 LONGEST_WAIT_S = 120.0
-"""Seconds a Retry-After may make us wait: beyond that the call counts as failed and the run can be resumed."""
+"""Seconds a Retry-After may make us wait: one that asks for more ends the run, which can be resumed."""
+
+SLOWEST_REPLY = 10
+"""A try may take so many times its time limit in all: a server that sends a byte a minute would hold it for ever."""
 
 PASSING = {408, 409, 425, 429}
 """Statuses under 500 that a later try may turn out better."""
@@ -43,6 +47,10 @@ class CallFailed(Exception):
     def __init__(self, why: str, status: int = 0) -> None:
         super().__init__(why)
         self.status = status
+
+
+class Stopped(Exception):
+    """The client was told to make no further calls."""
 
 
 class BudgetSpent(Exception):
@@ -77,7 +85,8 @@ class Budget:
 class Settings:
     """`url`: up to and with /v1. `key_variable`: the environment variable that holds the key; an unset one sends none.
     `timeout_s`: of one try, between bytes. `tries` of a call; the wait before the n-th is drawn from 0 to
-    `first_wait_s` * 2 ** n seconds, or what the endpoint asks for. `answer_tokens`: the longest answer asked for."""
+    `first_wait_s` * 2 ** n seconds, or what the endpoint asks for. `answer_tokens`: the longest answer asked for. `request`:
+    further entries of the request, such as {"response_format": …}; a None takes an entry out."""
 
     url: str
     model: str
@@ -86,6 +95,7 @@ class Settings:
     tries: int = 6
     first_wait_s: float = 0.5
     answer_tokens: int = 400
+    request: Mapping[str, Any] = field(default_factory=dict)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -96,15 +106,18 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 class Endpoint:
-    """Asks one model; may be used by many threads at once. Raises EndpointError for an address or key that cannot do."""
+    """Asks one model; may be used by many threads at once. `sleep`: what waits between tries, for tests. Raises EndpointError
+    for an address or key that cannot do."""
 
-    def __init__(self, settings: Settings, budget: Budget, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, settings: Settings, budget: Budget, sleep: Callable[[float], object] | None = None) -> None:
         parts = urllib.parse.urlsplit(settings.url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
             raise EndpointError(
                 f"the endpoint\n  wanted: http(s)://HOST/v1, without a name or key in it\n  found:  {_plain(settings.url)}"
             )
-        self._settings, self._budget, self._sleep = settings, budget, sleep
+        self._settings, self.budget = settings, budget
+        self._over = threading.Event()
+        self._sleep = sleep or self._over.wait
         self._key = os.environ.get(settings.key_variable, "").strip() if settings.key_variable else ""
         if self._key and parts.scheme == "http" and not _is_near(parts.hostname):
             hint = f"unset {settings.key_variable}, or use https"
@@ -113,21 +126,26 @@ class Endpoint:
             )
         if not (self._key.isascii() and self._key.isprintable()):
             raise EndpointError(f"the key in {settings.key_variable}\n  wanted: printable ASCII\n  found:  something else")
-        self._opener = urllib.request.build_opener(_NoRedirect)
+        # a server of one's own is reached directly, whatever proxy leads outside
+        direct = [urllib.request.ProxyHandler({})] if _is_near(parts.hostname) else []
+        self._opener = urllib.request.build_opener(_NoRedirect, *direct)
         self._quiet_until = 0.0
         self._lock = threading.Lock()
         self._jitter = random.Random(0)  # spreads calls over time; no result depends on it
         self.retried: dict[str, int] = {}
 
     def ask(self, messages: Sequence[Mapping[str, str]]) -> Reply:
-        """The model's answer. Raises CallFailed when every try failed, EndpointError when no call can succeed."""
+        """The model's answer. Raises CallFailed when every try failed, EndpointError when no call can succeed, BudgetSpent and
+        Stopped when none may be made."""
         body = {"model": self._settings.model, "messages": list(messages), "temperature": 0,
-                "max_tokens": self._settings.answer_tokens}  # fmt: skip
-        data = json.dumps(body).encode()
+                "max_tokens": self._settings.answer_tokens, **self._settings.request}  # fmt: skip
+        data = json.dumps({name: value for name, value in body.items() if value is not None}).encode()
         failed: CallFailed | None = None
         for attempt in range(self._settings.tries):
             self._wait(attempt)
-            self._budget.spend()
+            if self._over.is_set():
+                raise Stopped
+            self.budget.spend()
             try:
                 return self._try(data)
             except CallFailed as error:
@@ -139,6 +157,10 @@ class Endpoint:
                     self.retried[name] = self.retried.get(name, 0) + 1
         assert failed is not None
         raise failed
+
+    def stop(self) -> None:
+        """Make no further calls: waits between tries end, what is under way is answered."""
+        self._over.set()
 
     def _wait(self, attempt: int) -> None:
         """Before a further try a random while; before any, until the endpoint's own Retry-After is over."""
@@ -157,12 +179,10 @@ class Endpoint:
         request = urllib.request.Request(address, data=data, headers=headers, method="POST")
         try:
             with self._opener.open(request, timeout=self._settings.timeout_s) as response:
-                raw = response.read(LONGEST_REPLY + 1)
+                raw = _read(response, time.monotonic() + SLOWEST_REPLY * self._settings.timeout_s)
         except urllib.error.HTTPError as error:
             with error:
                 self._refused(error)
-        except TimeoutError as error:
-            raise CallFailed("timeout") from error
         except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
             reason = getattr(error, "reason", error)
             name = "timeout" if isinstance(reason, TimeoutError) else f"connection: {type(reason).__name__}"
@@ -170,7 +190,7 @@ class Endpoint:
         return _reply(raw)
 
     def _refused(self, error: urllib.error.HTTPError) -> None:
-        """Raise what a status means. The body is not told: some endpoints repeat the key in it."""
+        """Raise what a status means. Of the body only names of an error are told: some endpoints repeat the key in it."""
         if error.code in (401, 403, 404) or 300 <= error.code < 400:
             meaning = {401: "the key is not taken", 403: "the key may not do this", 404: "no such address or model"}
             said = meaning.get(error.code, "it sends elsewhere, which is not followed")
@@ -183,7 +203,29 @@ class Endpoint:
                 )
             with self._lock:
                 self._quiet_until = max(self._quiet_until, time.monotonic() + wait)
-        raise CallFailed(f"status {error.code}", error.code)
+        told = _error_names(error) if error.code in (400, 422) else ""
+        shown = f" ({told})" if told and not (self._key and self._key in told) else ""
+        raise CallFailed(f"status {error.code}{shown}", error.code)
+
+
+def _read(response: Any, until: float) -> bytes:
+    """A reply's bytes. Raises TimeoutError when it is not whole by then."""
+    found = bytearray()
+    while len(found) <= LONGEST_REPLY and (piece := response.read1(1 << 16)):
+        found += piece
+        if time.monotonic() > until:
+            raise TimeoutError
+    return bytes(found)
+
+
+def _error_names(error: urllib.error.HTTPError) -> str:
+    """Type, code and parameter of an error as OpenAI words it, where they are plain names."""
+    try:
+        value = json.loads(error.read(1 << 16))["error"]
+        names = [value.get(name) for name in ("code", "param", "type")]
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, http.client.HTTPException, RecursionError):
+        return ""
+    return " ".join(name for name in names if isinstance(name, str) and re.fullmatch(r"[a-z][a-z0-9_.]{0,60}", name))
 
 
 def retry_after(value: str | None) -> float | None:

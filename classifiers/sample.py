@@ -25,6 +25,8 @@ from classifiers.examples import TrainingError
 SITE = "site"
 """A column made of `url` where there is none of the name: its host without www."""
 
+_BYTES = "stat_text_bytes"
+
 
 @dataclass(frozen=True)
 class Drawn:
@@ -72,63 +74,85 @@ def shards_of(data: Sequence[Path]) -> list[Path]:
 
 
 def draw_sample(data: Sequence[Path], by: Sequence[str], number: int, seed: int = 0) -> list[Drawn]:
-    """At most `number` documents with text, by content_id. Light columns of all documents are held (about 40 bytes each and
-    the columns'), texts of the sample only. Raises TrainingError for files or columns that are not there."""
+    """At most `number` documents with text, by content_id. Of all documents the 16 bytes of their content and the columns of
+    `by` are held, texts of the sample only. A column that the documents lack is sought in the scores that were added to the
+    finished run later. Raises TrainingError for files or columns that are not there."""
     columns = [_Column.parse(given) for given in by]
     files = shards_of(data)
-    tables = [_light(path, [c.name for c in columns]) for path in files]
+    names = list(dict.fromkeys(c.name for c in columns))
+    tables = [_light(path, names) for path in files]
     table = pa.concat_tables(tables, promote_options="permissive").combine_chunks()
     ids = _digests(table["content_id"])
     _, first = np.unique(ids, return_index=True)
-    first = first[pc.greater(table["characters"], 0).to_numpy(zero_copy_only=False)[first]]
+    first = first[table["has_text"].to_numpy()[first]]
     if not len(first):
         raise TrainingError("documents\n  wanted: some with text\n  found:  none")
-    codes = [_codes(table[c.name], c.bins, first) for c in columns]
-    names, stratum = _strata(codes, len(first))
-    order = _draws(ids[first], seed)
-    chosen, weights = _allocate(stratum, order, number)
-    rows = first[chosen]
-    starts = np.cumsum([0, *(t.num_rows for t in tables)])
-    sites = _column_text(table[SITE].take(pa.array(rows)))
-    shown = {int(row): (names[stratum[c]], float(w), site)
-             for row, c, w, site in zip(rows, chosen, weights, sites, strict=True)}  # fmt: skip
-    drawn = []
-    for number_, path in enumerate(files):
-        wanted = [row for row in sorted(shown) if starts[number_] <= row < starts[number_ + 1]]
-        for row, text in zip(wanted, _texts(path, [row - int(starts[number_]) for row in wanted]), strict=True):
-            values, weight, site = shown[row]
-            drawn.append(Drawn(ids[row].tobytes().hex(), text, site, values, weight))
+    values, stratum = _strata([_codes(table[c.name].take(pa.array(first)), c.bins) for c in columns], len(first))
+    chosen, weights = _allocate(stratum, _draws(ids[first], seed), number)
+    weight_of = dict(zip(first[chosen].tolist(), zip(stratum[chosen].tolist(), weights.tolist(), strict=True), strict=True))
+    drawn, start = [], 0
+    for path, light in zip(files, tables, strict=True):
+        rows = [row for row in sorted(weight_of) if start <= row < start + light.num_rows]
+        for row, (text, site) in zip(rows, _texts(path, [row - start for row in rows]), strict=True):
+            which, weight = weight_of[row]
+            if text.strip():
+                drawn.append(Drawn(ids[row].tobytes().hex(), text, site, values[which], weight))
+        start += light.num_rows
     return sorted(drawn, key=lambda d: d.content_id)
 
 
 def _light(path: Path, names: Sequence[str]) -> pa.Table:
-    """`content_id`, `characters`, `site` and the columns of one file."""
+    """`content_id`, `has_text` and the columns `names` of one file, row for row. Texts are read only where their size or
+    content_id is not stored."""
     file = pq.ParquetFile(path)
     known = set(file.schema_arrow.names)
-    missing = [n for n in (*names, "text") if n not in known and n != SITE]
-    if missing:
-        raise TrainingError(f"{path.name}\n  wanted: columns {', '.join(missing)}\n  found:  {', '.join(sorted(known))}")
-    plain = [n for n in dict.fromkeys((*names, "url", "content_id", SITE)) if n in known]
+    if "text" not in known:
+        raise TrainingError(f"{path}\n  wanted: a column text\n  found:  {', '.join(sorted(known))}")
+    own = [name for name in names if name in known]
+    made = [name for name in names if name == SITE and SITE not in known]
+    stored = [c for c in ("content_id", _BYTES) if c in known]
+    more = ["url"] * (bool(made) and "url" in known) + ["text"] * (len(stored) < 2)
+    reads = dict.fromkeys([*own, *stored, *more])
     parts = []
-    for batch in file.iter_batches(columns=[*plain, "text"]):
+    for batch in file.iter_batches(columns=list(reads)):
         part = pa.table(batch)
-        lengths = pc.fill_null(pc.utf8_length(pc.utf8_trim_whitespace(part["text"])), 0).cast(pa.int64())
-        if "content_id" not in known:
-            part = part.append_column(
-                "content_id", pa.array([_content_id(t or "") for t in part["text"].to_pylist()], pa.binary())
-            )
-        if SITE not in known:
-            urls = part["url"].to_pylist() if "url" in known else [None] * part.num_rows
-            part = part.append_column(SITE, pa.array([_host(url) for url in urls], pa.string()))
-        parts.append(
-            part.append_column("characters", lengths).select([*dict.fromkeys((*names, "content_id", SITE, "characters"))])
-        )
-    empty = {"content_id": pa.array([], pa.binary()), SITE: pa.array([], pa.string()), "characters": pa.array([], pa.int64())}
-    return pa.concat_tables(parts) if parts else pa.table(empty)
+        has = pc.greater(pc.fill_null(part[_BYTES] if _BYTES in known else pc.utf8_length(part["text"]), 0), 0)
+        ids = part["content_id"] if "content_id" in known else pa.array(
+            [_content_id(text or "") for text in part["text"].to_pylist()], pa.binary(16)
+        )  # fmt: skip
+        sites = {name: pa.array(_sites(part), pa.string()) for name in made}
+        parts.append(pa.table({"content_id": ids, "has_text": has, **{n: part[n] for n in own}, **sites}))
+    empty = {"content_id": pa.array([], pa.binary(16)), "has_text": pa.array([], pa.bool_())}
+    table = pa.concat_tables(parts) if parts else pa.table({**empty, **{n: pa.array([], pa.null()) for n in (*own, *made)}})
+    for name in names:
+        if name not in table.column_names:
+            table = table.append_column(name, _side_column(path, name, table.num_rows))
+    return table
+
+
+def _side_column(path: Path, name: str, rows: int) -> pa.ChunkedArray:
+    """A column of the side files of a finished run: OUT/scores/CARD/SHARD for OUT/documents/SHARD, row for row."""
+    found = sorted(path.parent.parent.glob(f"scores/*/{path.name}")) if path.parent.name == "documents" else []
+    for side in found:
+        file = pq.ParquetFile(side)
+        if name in file.schema_arrow.names:
+            if file.metadata.num_rows != rows:
+                wanted = f"{rows} rows, as {path.name} has"
+                raise TrainingError(f"{side}\n  wanted: {wanted}\n  found:  {file.metadata.num_rows}; score the run again")
+            return file.read(columns=[name])[name]
+    where = " or in scores/" if path.parent.name == "documents" else ""
+    known = ", ".join(sorted(set(pq.read_schema(path).names) - {"text"}))
+    raise TrainingError(f"{path.name}\n  wanted: a column {name}{where}\n  found:  {known}")
 
 
 def _content_id(text: str) -> bytes:
     return hashlib.blake2b(unicodedata.normalize("NFC", text).encode("utf-8", "replace"), digest_size=16).digest()
+
+
+def _sites(part: pa.Table) -> list[str | None]:
+    if SITE in part.column_names:
+        return [None if value is None else str(value) for value in part[SITE].to_pylist()]
+    return [_host(url) for url in part["url"].to_pylist()] if "url" in part.column_names else [None] * part.num_rows
 
 
 def _host(url: str | None) -> str | None:
@@ -141,37 +165,41 @@ def _host(url: str | None) -> str | None:
 
 def _digests(column: pa.ChunkedArray) -> np.ndarray:
     """Two big-endian uint64 of each 16-byte content_id, as one sortable record."""
-    values = column.cast(pa.binary()).fill_null(b"\0" * 16).to_pylist()
-    if any(len(v) != 16 for v in values):
-        raise TrainingError("content_id\n  wanted: 16 bytes each\n  found:  other lengths")
-    return np.frombuffer(b"".join(values), dtype=[("high", ">u8"), ("low", ">u8")])
-
-
-def _column_text(column: pa.ChunkedArray | pa.Array) -> list[str]:
-    return ["" if value is None else str(value) for value in column.to_pylist()]
-
-
-def _codes(column: pa.ChunkedArray, bins: int, rows: np.ndarray) -> list[str]:
-    """The value of each row as text: the column's own, or `q1` (least) to `qN`; `unknown` for null and NaN."""
-    taken = column.take(pa.array(rows))
-    if not bins:
-        return [value or "unknown" for value in _column_text(taken)]
+    kind = [("high", ">u8"), ("low", ">u8")]
     try:
-        numbers = taken.cast(pa.float64()).to_numpy()
+        whole = column.cast(pa.binary(16)).fill_null(b"\0" * 16)
     except pa.ArrowInvalid as error:
+        raise TrainingError(f"content_id\n  wanted: 16 bytes each\n  found:  {error}") from error
+    pieces = [np.frombuffer(c.buffers()[1], dtype=kind)[c.offset : c.offset + len(c)] for c in whole.chunks if len(c)]
+    return np.concatenate([np.zeros(0, dtype=kind), *pieces])
+
+
+def _codes(column: pa.ChunkedArray, bins: int) -> tuple[list[str], np.ndarray]:
+    """Values as text and the number of each row's: the column's own, or `q1` (least) to `qN`; `unknown` for null and NaN."""
+    if not bins:
+        coded = column.cast(pa.string()).fill_null("unknown").combine_chunks().dictionary_encode()
+        coded = coded.combine_chunks() if isinstance(coded, pa.ChunkedArray) else coded
+        return [value or "unknown" for value in coded.dictionary.to_pylist()], coded.indices.to_numpy().astype(np.int64)
+    try:
+        numbers = column.cast(pa.float64()).to_numpy()
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise TrainingError(f"a column to cut into quantiles\n  wanted: numbers\n  found:  {column.type}") from error
     known = ~np.isnan(numbers)
     ranked = np.sort(numbers[known])
     edges = ranked[[len(ranked) * i // bins for i in range(1, bins)]] if len(ranked) else np.zeros(0)
-    return [f"q{np.searchsorted(edges, n, side='right') + 1}" if k else "unknown" for n, k in zip(numbers, known, strict=True)]
+    places = np.where(known, np.searchsorted(edges, numbers, side="right"), bins)
+    return [*(f"q{i + 1}" for i in range(bins)), "unknown"], places.astype(np.int64)
 
 
-def _strata(codes: Sequence[list[str]], rows: int) -> tuple[list[tuple[str, ...]], np.ndarray]:
+def _strata(codes: Sequence[tuple[list[str], np.ndarray]], rows: int) -> tuple[list[tuple[str, ...]], np.ndarray]:
     """The strata there are, sorted, and the number of each row's."""
-    values = list(zip(*codes, strict=True)) if codes else [()] * rows
-    names = sorted(set(values))
+    if not codes:
+        return [()], np.zeros(rows, dtype=np.int64)
+    combined, places = np.unique(np.stack([numbers for _, numbers in codes]), axis=1, return_inverse=True)
+    found = [tuple(values[i] for (values, _), i in zip(codes, column, strict=True)) for column in combined.T.tolist()]
+    names = sorted(set(found))
     numbers = {name: i for i, name in enumerate(names)}
-    return names, np.array([numbers[v] for v in values], dtype=np.int64)
+    return names, np.array([numbers[name] for name in found], dtype=np.int64)[places.ravel()]
 
 
 def _draws(ids: np.ndarray, seed: int) -> np.ndarray:
@@ -198,12 +226,17 @@ def _allocate(stratum: np.ndarray, draws: np.ndarray, number: int) -> tuple[np.n
     return taken, sizes[stratum[taken]] / quota[stratum[taken]]
 
 
-def _texts(path: Path, rows: Sequence[int]) -> Iterator[str]:
-    """Texts of these rows of a file, in rising order."""
+def _texts(path: Path, rows: Sequence[int]) -> Iterator[tuple[str, str]]:
+    """Text and site of these rows of a file, in rising order; row groups without one of them are not read."""
     wanted, start = np.array(rows, dtype=np.int64), 0
     if not len(wanted):
         return
-    for batch in pq.ParquetFile(path).iter_batches(columns=["text"]):
-        inside = wanted[(wanted >= start) & (wanted < start + batch.num_rows)] - start
-        yield from batch.column(0).take(pa.array(inside)).to_pylist()
-        start += batch.num_rows
+    file = pq.ParquetFile(path)
+    columns = [name for name in ("text", SITE, "url") if name in file.schema_arrow.names]
+    for group in range(file.num_row_groups):
+        count = file.metadata.row_group(group).num_rows
+        inside = wanted[(wanted >= start) & (wanted < start + count)] - start
+        start += count
+        if len(inside):
+            part = file.read_row_group(group, columns=columns).take(pa.array(inside))
+            yield from zip((t or "" for t in part["text"].to_pylist()), (s or "" for s in _sites(part)), strict=True)

@@ -146,6 +146,9 @@ def annotate(
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds a call may stay silent.")] = 60.0,
     tries: Annotated[int, typer.Option(min=1, help="Tries of a call, with growing waits between them.")] = 6,
     answer_tokens: Annotated[int, typer.Option(min=1, help="Tokens of the longest answer.")] = 400,
+    request: Annotated[
+        str, typer.Option(help='Further entries of each request, a JSON object; null takes one out: {"temperature": null}.')
+    ] = "{}",
     key_variable: Annotated[
         str, typer.Option(help="Environment variable that holds the key; it is read nowhere else and never written.")
     ] = "OPENAI_API_KEY",
@@ -167,6 +170,7 @@ def annotate(
     from classifiers.endpoint import Settings
     from classifiers.train_fasttext import FastTextSettings
 
+    more = _json_object(request)
     student = Student(
         train, criterion, at_least, positive, FastTextSettings(min_count=min_count), test_share, seed, licence
     ) if train else None  # fmt: skip
@@ -175,11 +179,25 @@ def annotate(
             AnnotationRun(
                 tuple(data), out, rubric, sample, tuple(by or ()), seed, most,
                 Terms(at_once, most_invalid, price_in, price_out),
-                Settings(endpoint, model, key_variable, timeout, tries, answer_tokens=answer_tokens), student,
+                Settings(endpoint, model, key_variable, timeout, tries, answer_tokens=answer_tokens, request=more), student,
             )
         )  # fmt: skip
     typer.echo(found.report.text())
     typer.echo(f"labels: {found.labels}")
+    if student and not found.card:
+        typer.echo("not trained: the sample is not through; the same command goes on")
     if found.card:
         typer.echo(found.card.read_text(encoding="utf-8").rstrip())
         typer.echo(f"card: {found.card}")
+
+
+def _json_object(given: str) -> dict[str, object]:
+    import json
+
+    try:
+        value = json.loads(given)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise ModelError(f"--request\n  wanted: a JSON object\n  found:  {given[:80]}")
+    return value
