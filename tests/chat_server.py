@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 Act = str | tuple[str, object]
-"""What happens: "drop", "half", "hang", "html", "no_choices", ("status", code), ("wait", seconds), ("say", text)."""
+"""What happens: "drop", "half", "hang", "trickle", "html", "no_choices", ("status", code), ("refuse", body), ("wait",
+seconds), ("say", text)."""
 
 
 @dataclass
@@ -68,6 +69,10 @@ def chat_server(act: Callable[[str, int], Act], delay_s: float = 0.0) -> Iterato
                 self.connection.close()
             elif name == "hang":
                 over.wait(10)
+            elif name == "trickle":
+                self.reply(200, b"{", length=500)
+                while not over.wait(0.1):
+                    self.wfile.write(b" ")
             elif name == "half":
                 self.reply(200, b'{"choices": [', length=500)
                 self.connection.close()
@@ -77,6 +82,8 @@ def chat_server(act: Callable[[str, int], Act], delay_s: float = 0.0) -> Iterato
                 self.reply(200, b'{"choices": []}')
             elif name == "wait":
                 self.reply(429, b"slow down", {"Retry-After": str(value)})
+            elif name == "refuse":
+                self.reply(400, json.dumps(value).encode())
             elif name == "status":
                 self.reply(int(str(value)), b"no, and your key was sk-secret", {"Location": "http://127.0.0.1:9/v1"})
             else:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import email.utils
+import threading
 import time
 
 import pytest
 from chat_server import Act, chat_server
 
-from classifiers.endpoint import Budget, BudgetSpent, CallFailed, Endpoint, EndpointError, Settings, retry_after
+from classifiers.endpoint import Budget, BudgetSpent, CallFailed, Endpoint, EndpointError, Settings, Stopped, retry_after
 from classifiers.rubric import load_rubric
 
 MESSAGES = load_rubric("education").messages("doc", "k")
@@ -106,3 +107,44 @@ def test_addresses_that_are_refused(url: str, said: str, monkeypatch: pytest.Mon
         Endpoint(Settings(url, "m"), Budget(0))
     assert "sk-secret" not in str(caught.value)
     Endpoint(Settings("http://10.0.0.7:8000/v1", "m"), Budget(0))
+
+
+def test_further_entries_of_a_request() -> None:
+    _, seen, _, _ = ask([GOOD], request={"temperature": None, "max_tokens": None, "max_completion_tokens": 9})
+    assert seen.requests[0] == {"model": "m", "messages": MESSAGES, "max_completion_tokens": 9}
+
+
+def test_names_of_an_error_are_told_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    said = {"message": "with key sk-secret", "code": "unsupported_parameter", "param": "max_tokens", "type": "sk-secret"}
+    with pytest.raises(CallFailed) as caught:
+        ask([("refuse", {"error": said})])
+    assert str(caught.value) == "status 400 (unsupported_parameter max_tokens)"
+    for body in ({"error": "sk-secret"}, {"error": {**said, "code": "secret"}}, ["sk-secret"], {"error": {"code": 3}}):
+        monkeypatch.setenv("OPENAI_API_KEY", "secret")
+        with pytest.raises(CallFailed) as caught:
+            ask([("refuse", body)])
+        assert "secret" not in str(caught.value) and str(caught.value).startswith("status 400")
+
+
+def test_a_reply_that_trickles_in_has_a_limit_too() -> None:
+    with pytest.raises(CallFailed, match="timeout"):
+        ask(["trickle"], tries=1)
+
+
+def test_once_stopped_no_call_is_made() -> None:
+    with chat_server(lambda document, n: ("status", 500)) as (url, seen):
+        endpoint = Endpoint(Settings(url, "m", first_wait_s=60.0), Budget(0))
+        timer = threading.Timer(0.3, endpoint.stop)
+        timer.start()
+        with pytest.raises(Stopped):
+            endpoint.ask(MESSAGES)
+        with pytest.raises(Stopped):
+            endpoint.ask(MESSAGES)
+        assert len(seen.requests) == 1 and endpoint.budget.made == 1
+
+
+def test_a_server_of_ones_own_is_reached_without_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert ask([GOOD])[0].text == '{"education": 3}'
