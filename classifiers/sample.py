@@ -96,7 +96,8 @@ def draw_sample(data: Sequence[Path], by: Sequence[str], number: int, seed: int 
         for row, (text, site) in zip(rows, _texts(path, [row - start for row in rows]), strict=True):
             which, weight = weight_of[row]
             if text.strip():
-                drawn.append(Drawn(ids[row].tobytes().hex(), text, site, values[which], weight))
+                key = f"{ids['high'][row]:016x}{ids['low'][row]:016x}"
+                drawn.append(Drawn(key, text, site, values[which], weight))
         start += light.num_rows
     return sorted(drawn, key=lambda d: d.content_id)
 

@@ -27,7 +27,7 @@ _MADE = {"year": ("url", "fetched_at"), "crawl_year": ("fetched_at",), "site": (
 _DATED = r"/(199\d|20\d\d)[/-](?:0?[1-9]|1[0-2])(?:[/-]|$)"
 """A year and a month in an address, as blogs and newspapers write them: /2019/05/ or /2019-05-03."""
 
-_HOST = r"^(?i:https?)://(?:[^/?#@]*@)?(?:www\.)?([^/:?#]+)"
+_HOST = r"(?i)^https?://(?:[^/?#@]*@)?(?:www\.)?([^/:?#]+)"
 
 _BY_ADDRESS, _BYTES = "dated_by_address", "stat_text_bytes"
 
@@ -83,7 +83,7 @@ def score_table(
         )
     reads = dict.fromkeys([*wanted, *(c for name in made for c in _MADE[name]), _BYTES])
     kept = [*wanted, *made, _BYTES, *([_BY_ADDRESS] if "year" in made else [])]
-    rows = pl.concat(_made(frame, made).select(dict.fromkeys(kept)) for frame in each_shard(out, kind, [*reads], options))
+    rows = pl.concat(_made(frame, made).select(*dict.fromkeys(kept)) for frame in each_shard(out, kind, [*reads], options))
     wrong = [name for name in (*scores, *(g.name for g in groups if g.bins)) if not rows.schema[name].is_numeric()]
     if wrong:
         found = ", ".join(f"{name}: {rows.schema[name]}" for name in wrong)
