@@ -54,6 +54,12 @@ def plain_lines(text: str) -> list[str]:
     return [line for line in text.split("\n") if line and not line.isspace()]
 
 
+def word_lines(text: str) -> list[str]:
+    """Every line as `words` has it; lines without a word are left out. For our own n-gram models, to which `end` and `end.`
+    would be two words, one of them unknown."""
+    return [line for line in text.lower().translate(_WORD_LINES).split("\n") if line and not line.isspace()]
+
+
 PREPROCESSING: dict[str, Preprocess] = {
     "one_line": one_line,
     "dclm": dclm,
@@ -61,6 +67,7 @@ PREPROCESSING: dict[str, Preprocess] = {
     "words": words,
     "ccnet": ccnet,
     "ccnet_lines": ccnet_lines,
+    "word_lines": word_lines,
     "plain_lines": plain_lines,
 }
 
@@ -113,3 +120,5 @@ _WORDS: dict[int, str] = {
     **{code: " " for code in range(128) if not chr(code).isalnum() and chr(code) != "'"},
     **{ord(digit): "0" for digit in "0123456789"},
 }
+
+_WORD_LINES = {**_WORDS, ord("\n"): "\n"}

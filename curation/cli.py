@@ -11,6 +11,7 @@ import typer
 
 import curation
 from curation.errors import CurationError
+from curation.models_cli import app as models_app
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
@@ -23,6 +24,7 @@ index_app = typer.Typer(
     help="Indexes of near-duplicates: what a new crawl is held against without the old text being read again.",
 )  # fmt: skip
 app.add_typer(index_app, name="index")
+app.add_typer(models_app, name="models")
 
 Recipe = Annotated[str, typer.Argument(help="A name (common_crawl_english), a .py file with PIPELINE, or a frozen .yaml.")]
 InputPaths = Annotated[

@@ -134,7 +134,7 @@ OWN_FILE = {
     "fasttext": "classifiers/linear_fasttext.py",
     "fasttext_new": "classifiers/train_fasttext.py",
     "kenlm": "classifiers/ngram_kenlm.py",
-    "sentencepiece": "classifiers/ngram_kenlm.py",
+    "sentencepiece": ("classifiers/ngram_kenlm.py", "classifiers/train_ngram.py"),
     "ray": "curation/runners/ray.py",
     "torch": "classifiers/",
     "datatrove": ("curation/guard_datatrove.py", "curation/text/make_language_tokenizers.py"),

@@ -22,6 +22,7 @@ def test_newlines_become_what_each_model_saw() -> None:
     assert preprocessing("dclm")(text) == ["One two  three four five"]
     assert preprocessing("ccnet")(text) == ["onetwothreefour\u2028five"]
     assert preprocessing("ccnet_lines")(text) == ["one", "two", "threefour\u2028five"]
+    assert preprocessing("word_lines")("It's 2024:\n \n...\nThe END.") == ["it's 0000 ", "the end "]
     assert preprocessing("plain_lines")(text) == [" One\r", "two", "three\x0cfour\u2028five "]
 
 
@@ -35,7 +36,7 @@ def test_an_unknown_name_lists_the_names() -> None:
 
 
 def test_nothing_is_no_line() -> None:
-    for name in ("ccnet", "ccnet_lines", "plain_lines"):
+    for name in ("ccnet", "ccnet_lines", "word_lines", "plain_lines"):
         assert preprocessing(name)(" \n\x07\n ") in ([], ["\x07"])
     assert preprocessing("ccnet")("\x07\u0301") == []
 
