@@ -237,7 +237,7 @@ def claim(planted: Sequence[Row]) -> str:
     return (
         f"The inverted model is {over_plain} the plain one and {over_classifier} the classifier. The paper's classifiers were\n"
         "trained on tweets and judged on web pages; ours is trained on comments like those planted, which favours it. The\n"
-        "inverted model has 1.4 MB of comments to learn from, a hundredth of the paper's larger set."
+        "inverted model has 2.3 MB of comments and tweets to learn from, the paper's larger one 136 MB of adult pages."
     )
 
 

@@ -119,6 +119,25 @@ def run(
 
 
 @app.command()
+def score(
+    out: OutFolder,
+    card: Annotated[str, typer.Option(help="Name of a card (curation models list), or the path of one of your own (.toml).")],
+    label: Annotated[Optional[list[str]], typer.Option(help="A label to score; default the card's. Repeatable.")] = None,
+    weights: Annotated[str, typer.Option(help="Where the weights lie that the card leaves to you.")] = "",
+    pieces: Annotated[str, typer.Option(help="Where its SentencePiece model lies, if it has one.")] = "",
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+) -> None:
+    """Score the documents of a finished run with one more card: a side file for each shard, row for row; the run stays so.
+
+    The same command again keeps the side files that still belong to their shards and to the same model.
+    """
+    from curation.score_run import report, score_run, scorer_of
+
+    place, done = score_run(out, scorer_of(card, label or (), weights, pieces), workers=workers)
+    say(report(f"{out}/{place}", done))
+
+
+@app.command()
 def explain(
     recipe: Recipe,
     input_: OptionalInputs = None,

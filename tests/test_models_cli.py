@@ -48,26 +48,18 @@ def test_list_and_show() -> None:
 def test_a_classifier_from_data_to_score(tmp_path: Path) -> None:
     pytest.importorskip("fasttext_new", reason="the extra `train` is not installed")
     said = call("train", "fasttext", data(tmp_path / "d.jsonl"), "--out", tmp_path / "out", "--name", "mine", "--positive",
-                "good", "--group", "site", "--min-count", 1, "--buckets", 500, "--dim", 4, "--no-quantise", "--rate", 0.5)  # fmt: skip
+                "good", "--group", "site", "--min-count", 1, "--buckets", 500, "--dim", 4,
+                "--no-quantise", "--rate", 0.5)  # fmt: skip
     assert f"card: {tmp_path / 'out/mine.toml'}" in said and "roc_auc" in said
     stage = Classify(card=str(tmp_path / "out/mine.toml"))
     batch = pl.DataFrame({"doc": [0, 1], "text": [GOOD, BAD]}, schema={"doc": pl.UInt64, "text": pl.String})
     good, bad = stage.bind(available_models(stage.models))(batch)["score_mine"]
     assert good > 0.9 > 0.1 > bad
+    again = ("train", "fasttext", tmp_path / "d.jsonl", "--out", tmp_path, "--name", "m", "--positive", "good")
     with pytest.raises(ModelError, match="wanted: columns text, label, author"):
-        call(
-            "train",
-            "fasttext",
-            tmp_path / "d.jsonl",
-            "--out",
-            tmp_path,
-            "--name",
-            "m",
-            "--positive",
-            "good",
-            "--group",
-            "author",
-        )
+        call(*again, "--group", "author")
+    with pytest.raises(ModelError, match="wanted: one of one_line"):
+        call(*again, "--preprocessing", "cooking")
 
 
 @pytest.mark.skipif(shutil.which("lmplz") is None, reason="KenLM's lmplz is not on the PATH: make kenlm")

@@ -179,3 +179,22 @@ def test_a_card_beside_its_recipe_is_found(folder: Path, tmp_path: Path, monkeyp
     stage = load_recipe(str(tmp_path / "recipe.yaml"), allow_code=True).stages[0]
     assert isinstance(stage, Classify) and stage.card == str(tmp_path / "mine.toml")
     assert replace(stage, label="again").adds == stage.adds
+
+
+HOSTILE = [
+    "a" * 1_000_000,
+    "\n" * 1_000_000,
+    "a\n" * 500_000,
+    "\u0301" * 500_000,
+    "\0" * 100_000,
+    "__label__hq " * 50_000,
+    "\u2028",
+]
+
+
+@pytest.mark.parametrize("card", ["quality_en", "toxicity_en", "lid176"])
+def test_hostile_texts_are_scored_or_unknown(card: str) -> None:
+    stage = Classify(card=card, labels=("en",) if card == "lid176" else ())
+    found = scores(stage, HOSTILE)[next(iter(stage.adds))]
+    assert all(value is None or 0 <= value <= 1.0001 for value in found)
+    assert found[1] is None and found[6] is None and found[2] is not None

@@ -114,3 +114,11 @@ def test_the_fingerprint_is_of_the_weights_and_their_pieces_not_of_their_place(f
     assert ccnet(folder / "en.arpa", folder / "de.arpa") == ccnet(tmp_path / "copy.bin", folder / "de.arpa")
     assert ccnet(folder / "en.arpa", folder / "de.arpa") != ccnet(folder / "en.arpa", folder / "en.arpa")
     assert "sentencepiece" in Perplexity(card="ccnet").libraries
+
+
+def test_hostile_texts_are_scored_or_unknown() -> None:
+    hostile = ["a" * 1_000_000, "\n" * 1_000_000, "a\n" * 500_000, "\u0301" * 500_000, "\0" * 100_000, "word " * 2_000_000]
+    found = answer(Perplexity(min_tokens=1), frame(hostile))["score_perplexity_en"].to_list()
+    assert all(value is None or value >= 1 for value in found)
+    assert found[1] is None and found[4] is None and None not in (found[0], found[2], found[5])
+    assert answer(Perplexity(min_tokens=1, quantiles=(0.5,)), frame(hostile[:3])).height == 3
