@@ -38,6 +38,11 @@ bench: $(VENV)/.test  ## side by side with the peers; needs the real data folder
 	$(PYTHON) benchmarks/minhash_clustering.py
 	$(PYTHON) benchmarks/dedup_kinds.py $$CURATION_DATA --write
 	PYTHONPATH=.:tests $(PYTHON) benchmarks/incremental_dedup.py
+	$(PYTHON) benchmarks/scores_quality.py $$CURATION_DATA
+	$(PYTHON) benchmarks/scores_speed.py $$CURATION_DATA
+	PYTHONPATH=.:tests $(PYTHON) benchmarks/ray_startup.py
+	PYTHONPATH=.:tests $(PYTHON) benchmarks/many_units.py
+	PYTHONPATH=.:tests $(PYTHON) benchmarks/schedule_simulation.py --write
 
 KENLM = build/kenlm/kenlm-0.3.0
 kenlm: $(VENV)/bin/lmplz  ## KenLM's trainers, into the environment: needs cmake, a C++ compiler and Boost's and zlib's headers

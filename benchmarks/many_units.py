@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -37,6 +37,9 @@ class Watch:
         self._every, self._seen = max(1, units // 20), 0
 
     def wave(self, title: str, units: int, done: int) -> None:
+        """Nothing to note."""
+
+    def kept(self, title: str, records: Sequence[Mapping]) -> None:
         """Nothing to note."""
 
     def unit(self, title: str, record: Mapping) -> None:
@@ -78,8 +81,7 @@ def child(runner: str, workers: int, units: int, folder: Path) -> dict[str, obje
 
         def closing(abandon: bool = False) -> None:
             if runner == "ray":
-                tree = [p for p in psutil.Process().children(recursive=True)]
-                cpu[0] = sum(sum(p.cpu_times()[:2]) for p in tree)
+                cpu[0] = sum(sum(p.cpu_times()[:2]) for p in psutil.Process().children(recursive=True))
             close(abandon)
 
         executor.close = closing
@@ -92,7 +94,8 @@ def child(runner: str, workers: int, units: int, folder: Path) -> dict[str, obje
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     children = cpu[0] if runner == "ray" else used[1].ru_utime + used[1].ru_stime
     return {
-        "units": ran, "wall": wall, "driver": used[0].ru_utime + used[0].ru_stime, "workers": children, "resident": watch.resident,
+        "units": ran, "wall": wall, "driver": used[0].ru_utime + used[0].ru_stime, "workers": children,
+        "resident": watch.resident,
     }  # fmt: skip
 
 
@@ -109,7 +112,7 @@ def report(units: int, rows: list[dict]) -> str:
     lines = [
         __doc__.strip(), "",
         f"{units:,} units against {units // 10:,}; {os.cpu_count()} cores; Python {sys.version.split()[0]}.", "",
-        "| runner | workers | start-up, s | wall ms a unit | CPU ms a unit | of it the driver | driver MiB at 5 %, 50 %, 100 % |",
+        "| runner | workers | start-up, s | wall ms a unit | CPU ms a unit | of it the driver | driver MiB at 5, 50, 100 % |",
         "|---|---:|---:|---:|---:|---:|---|",
     ]  # fmt: skip
     for row in rows:

@@ -47,6 +47,7 @@ class Quiet:
     """Shows nothing."""
 
     def wave(self, title: str, units: int, done: int) -> None: ...
+    def kept(self, title: str, records) -> None: ...
     def unit(self, title: str, record) -> None: ...
     def lost(self, title: str, name: str, why: str) -> None: ...
     def close(self) -> None: ...
@@ -123,7 +124,8 @@ class Records:
     def _columns(self, unit: Unit) -> list[str]:
         if unit.segment == len(self._segments):
             return ["doc"]
-        return ["doc", "stat_text_bytes", *(name for s in self._segments[unit.segment].stages for name in (*s.adds, *s.rewrites))]
+        stages = self._segments[unit.segment].stages
+        return ["doc", "stat_text_bytes", *(name for s in stages for name in (*s.adds, *s.rewrites))]
 
     def _facts(self, unit: Unit) -> dict:
         name = unit.step.name if unit.step else ""
@@ -134,6 +136,8 @@ class Records:
 
 class OnPaper:
     """An executor whose cluster is simulated."""
+
+    observers = ()
 
     def __init__(self, cluster: SimulatedCluster) -> None:
         self.cluster = cluster

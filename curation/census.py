@@ -6,7 +6,7 @@ It is a sum over commit records, so it costs no reading of data and says the sam
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from curation.errors import RunStopped, StorageError, explain_mismatch
 from curation.inputs import Inputs
@@ -14,7 +14,6 @@ from curation.pipeline import Pipeline
 from curation.storage import Folder
 
 FILE = "census.json"
-_NOTHING = {"seconds": 0.0, "reused": 0, "retried": 0}
 
 
 def take_census(
@@ -32,7 +31,7 @@ def take_census(
         "recipe": pipeline.name,
         "fingerprint": pipeline.fingerprint(),
         "input": _input_account(inputs, reading),
-        "stages": _stage_account(pipeline, records),
+        "stages": stage_account(((s.label, s.name) for s in (pipeline.source, *pipeline.stages)), records),
         "output": {
             "documents": sum(r["rows_alive"] for r in sinks),
             "rows": sum(r["part"]["rows"] for r in sinks),
@@ -75,25 +74,16 @@ def _input_account(inputs: Inputs, reading: Sequence[Mapping]) -> dict:
     }
 
 
-def _stage_account(pipeline: Pipeline, records: Mapping[str, Mapping]) -> list[dict]:
-    """What each stage did. What was done for the heads is done again where the archive is read for good, so that of those
-    only the seconds count."""
-    stages: dict[str, dict] = {
-        s.label: {
-            "label": s.label,
-            "stage": s.name,
-            "in": 0,
-            "out": 0,
-            "dropped": {},
-            "seconds": 0.0,
-            "reused": 0,
-            "retried": 0,
-        }
-        for s in (pipeline.source, *pipeline.stages)
+def stage_account(stages: Iterable[tuple[str, str]], records: Mapping[str, Mapping]) -> list[dict]:
+    """What each stage did, from its label and name and the records by unit. What was done for the heads is done again
+    where the archive is read for good, so that of those only the seconds count."""
+    found: dict[str, dict] = {
+        label: {"label": label, "stage": name, "in": 0, "out": 0, "dropped": {}, "seconds": 0.0, "reused": 0, "retried": 0}
+        for label, name in stages
     }
     for name, record in records.items():
         for count in record.get("counts", ()):
-            entry = stages[count["label"]]
+            entry = found[count["label"]]
             entry["seconds"] = round(entry["seconds"] + count["seconds"], 3)
             if "-heads-" in name:
                 continue
@@ -105,9 +95,9 @@ def _stage_account(pipeline: Pipeline, records: Mapping[str, Mapping]) -> list[d
                 sums = entry["dropped"].setdefault(reason, {"documents": 0, "text_bytes": 0})
                 sums["documents"] += documents
                 sums["text_bytes"] += size
-    for entry in stages.values():
+    for entry in found.values():
         entry["dropped"] = dict(sorted(entry["dropped"].items(), key=lambda item: (-item[1]["documents"], item[0])))
-    return list(stages.values())
+    return list(found.values())
 
 
 def _check(census: Mapping) -> None:

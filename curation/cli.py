@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated, Any, Optional
 
 import typer
 
 import curation
+from curation.cli_storage import quiet_libraries, with_storage
 from curation.errors import CurationError
 from curation.models_cli import app as models_app
+from curation.storage_options import of_process, shown
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
@@ -55,6 +57,7 @@ def set_log(level: str) -> None:
     if number is None:
         raise CurationError(f"--log-level: wanted debug, info, warning or error, found {level!r}")
     logging.basicConfig(level=number, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S", force=True)
+    quiet_libraries()
 
 
 def _version(wanted: bool) -> None:
@@ -71,6 +74,7 @@ def _main(
 
 
 @app.command()
+@with_storage
 def run(
     recipe: Recipe,
     input_: InputPaths,
@@ -108,17 +112,21 @@ def run(
     def once():
         return run_pipeline(
             pipeline, input_, out, executor_maker(runner, workers, address), root=root,
-            options=Options(limit=limit, sample=sample), slice_=part, progress=make_progress(),
+            options=Options(limit=limit, sample=sample), slice_=part, storage_options=of_process(),
+            progress=make_progress(),
         )  # fmt: skip
 
     result = wait_for_slices(once, wait_minutes * 60) if part else once()
     say(result.report())
+    if result.times.worth_a_word():
+        say(result.times.report(only_slow=True))
     if result.census:
         say(funnel(result.census))
-    say(f"output: {out}")
+    say(f"output: {shown(out)}")
 
 
 @app.command()
+@with_storage
 def score(
     out: OutFolder,
     card: Annotated[str, typer.Option(help="Name of a card (curation models list), or the path of one of your own (.toml).")],
@@ -138,6 +146,51 @@ def score(
 
 
 @app.command()
+def submit(
+    recipe: Recipe,
+    address: Annotated[str, typer.Option(help="The cluster's dashboard, http://HOST:8265; elsewhere only with a token.")],
+    arguments: Annotated[
+        Optional[list[str]], typer.Argument(help="After --, the options of `curation run`: -- --input URL --out URL")
+    ] = None,
+    working_dir: Annotated[
+        Optional[str], typer.Option(help="Folder to send along, 50 MB at most; default a recipe file's own folder.")
+    ] = None,
+    exclude: Annotated[
+        Optional[list[str]], typer.Option(help="Names not to send, besides hidden ones, data, venv; *.txt. Repeatable.")
+    ] = None,
+    env: Annotated[
+        Optional[list[str]], typer.Option(help="KEY=VALUE for the job, or KEY as it is set here. Repeatable.")
+    ] = None,
+    pip: Annotated[Optional[list[str]], typer.Option(help="A package every node installs for the job. Repeatable.")] = None,
+    runtime_env: Annotated[Optional[Path], typer.Option(help="YAML file of Ray's runtime environment.")] = None,
+    follow: Annotated[bool, typer.Option(help="Show the job's log until it ends.")] = True,
+    job_id: Annotated[Optional[str], typer.Option(help="Name of the job; default one that Ray makes.")] = None,
+    shared_paths: Annotated[bool, typer.Option("--shared-paths", help="Paths are the same on every node: no warning.")] = False,
+) -> None:
+    """Send a run to a Ray cluster as a job, and follow it. The same command again resumes.
+
+    Exit status: 0 the job succeeded (or was sent, with --no-follow), 1 it failed or was refused, 2 wrong options, 3 it was
+    stopped, 130 Ctrl-C: the job goes on.
+    """
+    from curation.recipe import load_recipe, with_settings
+    from curation.runners import submit as jobs
+
+    command: Any = typer.main.get_command(app)
+    given = command.commands["run"].make_context("curation run", [recipe, *(arguments or [])]).params
+    if given["runner"] != "local" or given["address"]:
+        raise CurationError("submit: --runner and --address after -- are set by submit itself")
+    with_settings(load_recipe(recipe, allow_code=given["allow_code"]), given["set_"] or [])
+    job = jobs.make_job(
+        recipe, arguments or [], working_dir=working_dir, exclude=exclude or [], env=env or [], pip=pip or [],
+        runtime_env=runtime_env,
+    )  # fmt: skip
+    places = [] if shared_paths else [*given["input_"], given["out"], given["root"]]
+    status = jobs.submit(job, address, lambda text: typer.echo(text, nl=False), places=places, job_id=job_id, following=follow)
+    raise typer.Exit(status)
+
+
+@app.command()
+@with_storage
 def explain(
     recipe: Recipe,
     input_: OptionalInputs = None,
@@ -149,16 +202,20 @@ def explain(
     """Show what a recipe does, segment by segment, without running it; with --input, what a run would do."""
     from curation.inspect.explain import explain as explain_recipe
     from curation.inspect.explain import explain_run
+    from curation.inspect.runner_advice import runner_advice
     from curation.recipe import load_recipe, to_yaml, with_settings
     from curation.runners.drive import plan_only
 
     pipeline = with_settings(load_recipe(recipe, allow_code=allow_code), set_ or [])
     say(to_yaml(pipeline).rstrip() if yaml else explain_recipe(pipeline))
     if input_:
-        say(explain_run(*plan_only(pipeline, input_, root=root)))
+        planned, inputs = plan_only(pipeline, input_, root=root, storage_options=of_process())
+        say(explain_run(planned, inputs))
+        say(runner_advice(pipeline, planned))
 
 
 @app.command()
+@with_storage
 def plan(
     recipe: Recipe,
     documents: Annotated[Optional[float], typer.Option(help="Documents with text, e.g. 1e10; or give --input.")] = None,
@@ -185,25 +242,42 @@ def plan(
     scale = Scale(documents or 1.0, cores, text_bytes, memory_gb, touched, mb_s, read_ms)
     shards = None
     if input_:
-        planned, _ = plan_only(pipeline, input_, root=root)
+        planned, _ = plan_only(pipeline, input_, root=root, storage_options=of_process())
         scale, shards = scale_of_inputs(planned, scale), len(planned.shards)
     say(report(estimate(pipeline, scale, shards)))
 
 
 @app.command()
+@with_storage
 def census(
-    directory: OutFolder, json: Annotated[bool, typer.Option("--json", help="Print census.json as it is.")] = False
+    directory: OutFolder,
+    json: Annotated[bool, typer.Option("--json", help="Print census.json as it is, or the state as JSON.")] = False,
+    watch: Annotated[
+        Optional[float], typer.Option(min=0.1, help="Again every so many seconds until the run is finished.")
+    ] = None,
+    finished: Annotated[bool, typer.Option("--finished", help="The last census, even while a newer run goes on.")] = False,
 ) -> None:
-    """The funnel of a finished run: what came in, what each stage dropped and why, what went out."""
-    from curation.census import read_census, to_json
-    from curation.inspect.funnel import funnel
-    from curation.storage import Folder
+    """The funnel of a run: what came in, what each stage dropped and why, what went out.
 
-    found = read_census(Folder(directory))
-    say(to_json(found).decode().rstrip() if json else funnel(found))
+    While a run goes on, and after one that failed or was killed: headed "unfinished", of the units that are done.
+    """
+    from curation.inspect.unfinished import follow
+
+    for text in follow(directory, as_json=json, finished=finished, every_s=watch):
+        say(text)
 
 
 @app.command()
+@with_storage
+def slow(directory: OutFolder) -> None:
+    """The slowest units of the newest run, wave by wave: how uneven they were, what they read, and why as far as is known."""
+    from curation.inspect.slow import slow as report
+
+    say(report(directory))
+
+
+@app.command()
+@with_storage
 def why(document: Annotated[str, typer.Argument(help="Its id, URL or doc number.")], directory: OutFolder) -> None:
     """One document's life: measures, scores, where and why it fell, its kept twin, its place in the archive."""
     from curation.inspect.why import why as tell
@@ -212,6 +286,7 @@ def why(document: Annotated[str, typer.Argument(help="Its id, URL or doc number.
 
 
 @app.command()
+@with_storage
 def peek(
     directory: OutFolder,
     number: Annotated[int, typer.Option("-n", min=1, help="How many documents.")] = 5,
@@ -227,6 +302,7 @@ def peek(
 
 
 @app.command()
+@with_storage
 def contamination(
     directory: OutFolder,
     json: Annotated[bool, typer.Option("--json", help="Print the whole report as JSON.")] = False,
@@ -308,6 +384,7 @@ def lint_settings(
 
 
 @index_app.command("build")
+@with_storage
 def index_build(
     directory: OutFolder,
     index: Annotated[str, typer.Argument(help="Folder of the new index; one that is there is never changed.")],
@@ -323,6 +400,7 @@ def index_build(
 
 
 @index_app.command("inspect")
+@with_storage
 def index_inspect(
     index: Annotated[str, typer.Argument(help="Folder of an index.")],
     member: Annotated[Optional[int], typer.Option(min=0, help="Tell of one member: where it came from, its twin.")] = None,
@@ -341,6 +419,7 @@ def index_inspect(
 
 
 @index_app.command("merge")
+@with_storage
 def index_merge(
     indexes: Annotated[list[str], typer.Argument(help="Folders of indexes; members of the first are the best.")],
     into: Annotated[str, typer.Option(help="Folder of the new index.")],
@@ -354,6 +433,7 @@ def index_merge(
 
 
 @app.command()
+@with_storage
 def clean(directory: OutFolder) -> None:
     """Remove the work of a finished run (parts and commit records); shards, tombstones and census stay."""
     from curation.runners.publish import clean as remove

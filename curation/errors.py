@@ -5,6 +5,7 @@
     ├── InputError         an input that cannot be listed, opened or read
     ├── StorageError       the output folder refused a write, or holds something it should not
     │   └── DamagedPart    a data file is not what its unit wrote; the unit is done again
+    ├── StorageUnavailable a remote store did not answer, for long, or refused; nothing is known to be damaged
     ├── ContractError      a stage broke its declared word; never retried
     ├── ModelError         a model file is missing or is not the one its card names
     ├── GuardError         a guard's child cannot be started (guard.py); infrastructure, not a document's fault
@@ -42,6 +43,11 @@ class DamagedPart(StorageError):
 
     def __str__(self) -> str:
         return f"{self.file} is damaged ({self.where})\n  try:    the same command: the unit that wrote it is done again"
+
+
+class StorageUnavailable(CurationError):
+    """A remote store did not answer, however often it was asked, or refused (rights, no such bucket). What it holds is not
+    known to be damaged, so nobody may take this for a reason to do a unit again."""
 
 
 class ContractError(CurationError):

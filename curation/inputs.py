@@ -9,18 +9,23 @@ from __future__ import annotations
 import glob
 import gzip
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import TypeVar
 
-from fsspec.core import url_to_fs
+from fsspec import AbstractFileSystem
 
-from curation.errors import InputError, explain_mismatch
+from curation.errors import InputError, StorageUnavailable, explain_mismatch
 from curation.stage import Input, Source
-from curation.storage import Folder
+from curation.storage import Folder, open_location
+from curation.storage_options import locate, protocol_of, shown
+from curation.transport import patient
 
 LIST_SUFFIXES = (".paths", ".paths.gz", ".lst")
 TRUSTED_SUFFIXES = (".warc.gz", ".warc", ".arc.gz", ".arc")
 HEAD_BYTES = 512
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ def find_inputs(
     """
     found: dict[str, tuple[str, int, str]] = {}
     for name in wanted:
-        for path, location, size, identity in _expand(name, root, dict(options or {})):
+        for path, location, size, identity in _expand(name, root, options or {}):
             if path in found and found[path][0] != location:
                 raise InputError(
                     explain_mismatch(
@@ -64,7 +69,7 @@ def find_inputs(
     result = Inputs()
     for path in sorted(found):
         location, size, identity = found[path]
-        why = source.accepts(path, _head(location, path, dict(options or {})))
+        why = source.accepts(path, _head(location, path, options or {}))
         if why is None:
             result.accepted.append(Input(len(result.accepted), path, location, size, identity))
         else:
@@ -75,50 +80,70 @@ def find_inputs(
     return result
 
 
-def _expand(name: str, root: str, options: dict[str, object]) -> list[tuple[str, str, int, str]]:
+def _expand(name: str, root: str, options: Mapping[str, object]) -> list[tuple[str, str, int, str]]:
     """(recorded path, location, size, identity) of every file a name stands for."""
     if name.endswith(LIST_SUFFIXES):
         return [_one(line, _join(root, line), options) for line in _lines(name, options)]
-    fs, path = url_to_fs(name, **options)
+    fs, path = locate(name, options)
     if glob.has_magic(path):
-        files = sorted(p for p in fs.glob(path) if fs.isfile(p))
+        files = {p: i for p, i in _asked(fs, name, lambda: fs.glob(path, detail=True)).items() if _is_file(fs, p, i)}
         if not files:
-            raise InputError(explain_mismatch("the pattern matches no file", wanted=name, found="nothing"))
+            raise InputError(explain_mismatch("the pattern matches no file", wanted=shown(name), found="nothing"))
         base = path[: path.index(next(c for c in path if c in "*?["))].rpartition("/")[0]
-        return [_described(fs, p, _relative(p, base.rpartition("/")[0])) for p in files]
-    if fs.isdir(path):
+        return [_described(fs, p, _relative(p, base.rpartition("/")[0]), files[p]) for p in sorted(files)]
+    if (info := _info(fs, path, name))["type"] == "directory":
         parent = path.rstrip("/").rpartition("/")[0]
-        return [_described(fs, p, _relative(p, parent)) for p in sorted(fs.find(path))]
-    return [_one(path.rsplit("/", 1)[-1], name, options)]
+        files = _asked(fs, name, lambda: fs.find(path, detail=True))
+        return [_described(fs, p, _relative(p, parent), files[p]) for p in sorted(files)]
+    return [(_last(path), name, int(info["size"] or 0), _identity(info))]
+
+
+def _asked(fs: AbstractFileSystem, name: str, call: Callable[[], _T]) -> _T:
+    """What a file system answers; a remote one is asked again while its errors pass."""
+    try:
+        return call() if _is_near(name) else patient(call, f"to list {shown(name)}")
+    except (OSError, StorageUnavailable) as error:
+        raise InputError(
+            explain_mismatch(
+                "an input cannot be read",
+                wanted=shown(name),
+                found=getattr(error, "strerror", None) or str(error) or type(error).__name__,
+                hint="check the path and its permissions, and --root when it comes from a list",
+            )
+        ) from error
+
+
+def _is_file(fs: AbstractFileSystem, path: str, info: Mapping) -> bool:
+    return info["type"] == "file" or (bool(info.get("islink")) and fs.isfile(path))
+
+
+def _is_near(name: str) -> bool:
+    return protocol_of(name) in ("file", "local", "memory")
 
 
 def _relative(path: str, parent: str) -> str:
     return path[len(parent) :].lstrip("/") if path.startswith(parent) else path
 
 
-def _described(fs, path: str, recorded: str) -> tuple[str, str, int, str]:
-    info = _info(fs, path)
+def _last(path: str) -> str:
+    """The name of a single input, as it is recorded: without the query of a signed link."""
+    return shown(path).rsplit("/", 1)[-1]
+
+
+def _described(fs: AbstractFileSystem, path: str, recorded: str, info: Mapping) -> tuple[str, str, int, str]:
+    if info.get("size") is None or info.get("islink"):  # listings describe a link, not what it leads to
+        info = _info(fs, path, fs.unstrip_protocol(path))
     return recorded, fs.unstrip_protocol(path), int(info["size"] or 0), _identity(info)
 
 
-def _one(recorded: str, location: str, options: dict[str, object]) -> tuple[str, str, int, str]:
-    fs, path = url_to_fs(location, **options)
-    info = _info(fs, path)
+def _one(recorded: str, location: str, options: Mapping[str, object]) -> tuple[str, str, int, str]:
+    fs, path = locate(location, options)
+    info = _info(fs, path, location)
     return recorded, location, int(info["size"] or 0), _identity(info)
 
 
-def _info(fs, path: str) -> Mapping:
-    try:
-        return fs.info(path)
-    except OSError as error:
-        raise InputError(
-            explain_mismatch(
-                "an input cannot be read",
-                wanted=path,
-                found=error.strerror or str(error) or type(error).__name__,
-                hint="check the path and its permissions, and --root when it comes from a list",
-            )
-        ) from error
+def _info(fs: AbstractFileSystem, path: str, name: str) -> Mapping:
+    return _asked(fs, name, lambda: fs.info(path))
 
 
 def _identity(info: Mapping[str, object]) -> str:
@@ -132,12 +157,14 @@ def _join(root: str, line: str) -> str:
     return f"{root.rstrip('/')}/{line}" if root else line
 
 
-def _lines(name: str, options: dict[str, object]) -> list[str]:
-    fs, path = url_to_fs(name, **options)
+def _lines(name: str, options: Mapping[str, object]) -> list[str]:
+    fs, path = locate(name, options)
     try:
-        data = fs.cat_file(path)
+        data = fs.cat_file(path) if _is_near(name) else patient(lambda: fs.cat_file(path), f"to read {shown(name)}")
     except FileNotFoundError as error:
-        raise InputError(explain_mismatch("the list of inputs does not exist", wanted=name, found="no file")) from error
+        raise InputError(explain_mismatch("the list of inputs does not exist", wanted=shown(name), found="no file")) from error
+    except StorageUnavailable as error:
+        raise InputError(str(error)) from error
     if data[:2] == b"\x1f\x8b":
         try:
             data = gzip.decompress(data)
@@ -147,19 +174,12 @@ def _lines(name: str, options: dict[str, object]) -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def _head(location: str, path: str, options: dict[str, object]) -> bytes:
+def _head(location: str, path: str, options: Mapping[str, object]) -> bytes:
     """The first bytes of a file; none are fetched for a remote file whose name says what it is."""
-    fs, inner = url_to_fs(location, **options)
-    local = "file" in ((fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol)
-    if not local and path.endswith(TRUSTED_SUFFIXES):
+    if protocol_of(location) not in ("file", "local") and path.endswith(TRUSTED_SUFFIXES):
         return b""
-    try:
-        with fs.open(inner, "rb") as stream:
-            return stream.read(HEAD_BYTES)
-    except OSError as error:
-        raise InputError(
-            explain_mismatch("an input cannot be read", wanted=location, found=str(error), hint="check its permissions")
-        ) from error
+    with open_location(location, options) as stream:
+        return stream.read(HEAD_BYTES)
 
 
 def number_inputs(inputs: Inputs, folder: Folder) -> Inputs:

@@ -42,6 +42,20 @@ def to_frame(table: pa.Table) -> pl.DataFrame:
     return frame
 
 
+def open_parquet(stream: BinaryIO) -> pq.ParquetFile:
+    """A Parquet file over a Python stream, whose page checksums are verified. Read it with `use_threads=False`.
+
+    Arrow's threads must never hold what Python made: a thread that frees such a buffer while the interpreter ends aborts
+    the process. They would gain nothing either, because Arrow takes one read of a Python stream at a time.
+    """
+    return pq.ParquetFile(stream, page_checksum_verification=True, pre_buffer=False)
+
+
+def read_group(file: pq.ParquetFile, group: int, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    """One row group as a frame; all columns or some."""
+    return to_frame(file.read_row_group(group, columns=columns, use_threads=False))
+
+
 @contextmanager
 def undamaged(part: PartRef) -> Iterator[None]:
     """Within it, what Arrow says of bytes that are not a part's is raised as DamagedPart; errors of the disk stay."""
@@ -97,9 +111,9 @@ class ShardReader:
         self.groups = groups.pop()
 
     def _open(self, folder: Folder, part: PartRef) -> pq.ParquetFile:
-        stream = self._stack.enter_context(folder.open(f"{PARTS}/{part.file}"))
+        stream = self._stack.enter_context(folder.open(f"{PARTS}/{part.file}", part.bytes))
         with undamaged(part):
-            return self._stack.enter_context(pq.ParquetFile(stream, page_checksum_verification=True))
+            return self._stack.enter_context(open_parquet(stream))
 
     def __enter__(self) -> ShardReader:
         return self
@@ -128,7 +142,7 @@ class ShardReader:
         for part, file in zip(self._parts, self._files, strict=True):
             own = [c for c in (*wanted, *DROP_COLUMNS) if c in part.columns]
             with undamaged(part):
-                taken.append(to_frame(file.read_row_group(group, columns=["doc", *own])))
+                taken.append(read_group(file, group, ["doc", *own]))
         doc = taken[0]["doc"]
         for part, frame in zip(self._parts[1:], taken[1:], strict=True):
             if not frame["doc"].equals(doc):

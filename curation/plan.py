@@ -153,8 +153,7 @@ class Plan:
 
     def fingerprint(self) -> str:
         """Digest of the whole run: recipe, inputs and options."""
-        inputs = [[i.number, i.path, i.size, i.identity] for i in self.inputs]
-        return digest([self.pipeline.fingerprint(), inputs, self.options.limit, self.options.sample])
+        return run_fingerprint(self.pipeline, self.inputs, self.options)
 
     def follow(self, unit: Unit, record: Mapping) -> list[Unit]:
         """Take in a unit's commit record; return the units that it makes ready in the segments behind."""
@@ -404,6 +403,12 @@ class Plan:
         above = [[p.fingerprint for p in shard] for shard in parts]
         fingerprint = short(["sink", self.pipeline.fingerprint(), above])
         return Unit("sink", len(self.segments), number, fingerprint, shards=parts)
+
+
+def run_fingerprint(pipeline: Pipeline, inputs: Sequence[Input], options: Options) -> str:
+    """Digest of a whole run: recipe, inputs and options."""
+    given = [[i.number, i.path, i.size, i.identity] for i in inputs]
+    return digest([pipeline.fingerprint(), given, options.limit, options.sample])
 
 
 def _provider(parts: Sequence[PartRef], column: str) -> str:

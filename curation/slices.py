@@ -19,13 +19,13 @@ from curation.storage import Folder
 
 def slice_rows(folder: Folder, part: PartRef, number: int) -> int:
     """How many rows a slice has, from its entry alone."""
-    with folder.open(f"{PARTS}/{part.file}") as stream:
+    with folder.open(f"{PARTS}/{part.file}", part.bytes) as stream:
         return slice_entry(stream, part, number).rows
 
 
 def read_slice(folder: Folder, part: PartRef, number: int) -> pl.DataFrame | None:
     """One slice; None when it has no rows. Raises DamagedPart when its bytes are not those that were written."""
-    with folder.open(f"{PARTS}/{part.file}") as stream:
+    with folder.open(f"{PARTS}/{part.file}", part.bytes) as stream:
         entry = slice_entry(stream, part, number)
         return slice_frame(stream, part, number, entry) if entry.rows else None
 
@@ -40,5 +40,5 @@ def read_slices(folder: Folder, part: PartRef) -> Iterator[pl.DataFrame]:
 
 def read_columns(folder: Folder, part: PartRef) -> pl.DataFrame:
     """A frame without rows that has the columns of the slices."""
-    with folder.open(f"{PARTS}/{part.file}") as stream:
+    with folder.open(f"{PARTS}/{part.file}", part.bytes) as stream:
         return slice_frame(stream, part, part.slices, slice_entry(stream, part, part.slices))

@@ -4,7 +4,8 @@
    records are made with it, so a record's existence means that everything it names was finished.
 2. Data files are written under names no other attempt uses, hashed while they are written; a failed write is removed.
 
-Local disks use a hard link for the exclusive step, `memory://` a look under a lock, object stores a conditional put.
+Local disks use a hard link for the exclusive step, `memory://` a look under a lock, object stores a conditional put, and
+everything there is done with patience (transport.py, object_store.py).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import errno
 import hashlib
 import io
 import os
+import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -22,10 +24,17 @@ from functools import cached_property
 from typing import BinaryIO, TypeVar, cast
 
 import fsspec
-from fsspec.core import url_to_fs
 
-from curation import faults
-from curation.errors import InputError, StorageError, explain_mismatch
+from curation import faults, object_store
+from curation.errors import InputError, StorageError, StorageUnavailable, explain_mismatch
+from curation.storage_options import StorageOptions, locate, protocol_of, shown
+from curation.transport import PatientFile, patient
+
+PART_BLOCK = 1 << 18
+"""Bytes read ahead in a data file: columns that lie together come together, and a slice does not bring its neighbours."""
+
+INPUT_BLOCK = 1 << 24
+"""Bytes read ahead in an input, which is read from a place to its end."""
 
 _T = TypeVar("_T")
 _memory_lock = threading.Lock()
@@ -69,15 +78,22 @@ class _Hashing(io.RawIOBase):
 class Folder:
     """A folder named by a path or an fsspec URL. Names inside it are relative, with forward slashes.
 
-    `options` go to fsspec (credentials, endpoints) and never to a record, a log or a fingerprint.
+    `options` go to fsspec (credentials, endpoints) and never to a record, a log or a fingerprint; see storage_options.py.
+    On a remote store every operation is tried again while its errors pass; StorageUnavailable says that they did not.
     """
 
     url: str
     options: Mapping[str, object] = field(default_factory=dict, repr=False, compare=False)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "options", StorageOptions(self.options))
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"url": self.url, "options": self.options}
+
     @cached_property
     def _located(self) -> tuple[fsspec.AbstractFileSystem, str]:
-        fs, root = url_to_fs(self.url, **dict(self.options))
+        fs, root = locate(self.url, self.options)
         return fs, root.rstrip("/")
 
     @property
@@ -86,57 +102,76 @@ class Folder:
 
     @property
     def is_local(self) -> bool:
-        return "file" in _protocols(self.fs)
+        return protocol_of(self.url) in ("file", "local")
 
     @property
     def is_shared(self) -> bool:
         """False when only this process sees it (memory://)."""
-        return "memory" not in _protocols(self.fs)
+        return protocol_of(self.url) != "memory"
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it is reached over a network, so that operations fail and are done again."""
+        return self.is_shared and not self.is_local
 
     def path(self, name: str) -> str:
         """Full path of a name, as the file system wants it."""
         return f"{self._located[1]}/{name}" if name else self._located[1]
 
-    def open(self, name: str) -> BinaryIO:
-        return cast(BinaryIO, self.fs.open(self.path(name), "rb"))
+    def open(self, name: str, size: int | None = None) -> BinaryIO:
+        """Open a file for reading, seekable. `size`, where it is known, saves a remote store the question."""
+        if not self.is_remote:
+            return cast(BinaryIO, self.fs.open(self.path(name), "rb"))
+        return open_remote(self.fs, self.path(name), self._shown(name), PART_BLOCK, size)
 
     def read(self, name: str) -> bytes:
-        return cast(bytes, self.fs.cat_file(self.path(name)))
+        return self._patient("to read", name, lambda: object_store.read(self.fs, self.path(name)))
 
     def exists(self, name: str) -> bool:
-        return bool(self.fs.exists(self.path(name)))
+        if not self.is_remote:
+            return bool(self.fs.exists(self.path(name)))
+        return self.size(name) is not None
 
     def size(self, name: str) -> int | None:
         """Bytes of a file; None when there is none."""
         try:
-            return int(self.fs.size(self.path(name)))
-        except (FileNotFoundError, OSError):
+            return int(self._patient("to look at", name, lambda: self.fs.info(self.path(name)))["size"])
+        except OSError:  # of a remote store only that there is none: others are StorageUnavailable
             return None
 
     def names(self, folder: str) -> dict[str, int]:
         """Files directly in `folder` -> size. An absent folder has none."""
         try:
-            found = self.fs.ls(self.path(folder), detail=True, refresh=True)
+            found = self._patient("to list", folder, lambda: self.fs.ls(self.path(folder), detail=True, refresh=True))
         except (FileNotFoundError, NotADirectoryError):
             return {}
-        return {str(e["name"]).rsplit("/", 1)[-1]: int(e["size"] or 0) for e in found if e["type"] == "file"}
+        sizes = {str(e["name"]).rsplit("/", 1)[-1]: int(e["size"] or 0) for e in found if e["type"] == "file"}
+        sizes.pop("", None)  # what a web console makes in place of a folder
+        return sizes
 
     def delete(self, name: str) -> None:
         """Remove a file; absent is fine."""
         try:
-            self.fs.rm_file(self.path(name))
+            self._patient("to delete", name, lambda: self.fs.rm_file(self.path(name)))
         except FileNotFoundError:
             pass
 
     def delete_folder(self, name: str) -> None:
         """Remove a folder and what is in it; absent is fine."""
         try:
-            self.fs.rm(self.path(name), recursive=True)
+            if self.is_remote:
+                object_store.delete_all(self.fs, self.path(name), self._shown(name))
+            else:
+                self.fs.rm(self.path(name), recursive=True)
         except FileNotFoundError:
             pass
 
     def make(self, *folders: str) -> None:
-        """Make folders (a no-op on object stores)."""
+        """Make folders. Object stores have none: there it is seen whether the store keeps the promise of `create`."""
+        if self.is_remote:
+            above = folders[0].rpartition("/")[0] if folders else ""
+            object_store.check(self.fs, self.path(above), shown(self.url))
+            return
         for name in folders:
             with self._explaining(name):
                 self.fs.makedirs(self.path(name), exist_ok=True)
@@ -144,6 +179,8 @@ class Folder:
     def write(self, name: str, fill: Callable[[BinaryIO], None]) -> Written:
         """Write a data file under a name nobody else uses. A failure removes it and raises StorageError for I/O."""
         path = self.path(name)
+        if self.is_remote:
+            return self._upload(name, path, fill)
         try:
             with self._explaining(name), self.fs.open(path, "wb") as raw:
                 faults.point("part-open")
@@ -157,8 +194,20 @@ class Folder:
             raise
         return Written(out.bytes, out.digest.hexdigest())
 
+    def _upload(self, name: str, path: str, fill: Callable[[BinaryIO], None]) -> Written:
+        """Nothing is sent before the whole file is there, so that a failure has nothing to remove."""
+        with self._explaining(name, spooled=True), object_store.Spool() as spool:
+            faults.point("part-open")
+            out = _Hashing(cast(BinaryIO, spool))
+            fill(cast(BinaryIO, out))
+            spool.upload(self.fs, path, self._shown(name))
+        return Written(out.bytes, out.digest.hexdigest())
+
     def create(self, name: str, data: bytes) -> bool:
-        """Make the small file `name` appear whole, if it does not exist. True when this call made it."""
+        """Make the small file `name` appear whole, if it does not exist. True when this call made it.
+
+        A remote store's answer may be lost: a file that holds exactly these bytes counts as made by this call.
+        """
         path = self.path(name)
         with self._explaining(name):
             if self.is_local:
@@ -169,18 +218,15 @@ class Folder:
                         return False
                     self.fs.pipe_file(path, data)
                     return True
-            try:
-                self.fs.pipe_file(path, data, mode="create")
-            except FileExistsError:
-                return False
-        return True
+            faults.point("record-written")
+            return object_store.create(self.fs, path, data, self._shown(name))
 
     def replace(self, name: str, data: bytes) -> None:
         """Write a small file over whatever has its name; readers see the old or the new one, whole."""
         path = self.path(name)
         with self._explaining(name):
             if not self.is_local:
-                self.fs.pipe_file(path, data)
+                self._patient("to write", name, lambda: self.fs.pipe_file(path, data))
                 return
             temporary = f"{path}.{uuid.uuid4().hex[:8]}.tmp"
             try:
@@ -191,8 +237,12 @@ class Folder:
                 raise
 
     def publish(self, source: str, target: str) -> None:
-        """Give the content of `source` the name `target` too, replacing what was there: a hard link where possible."""
+        """Give the content of `source` the name `target` too, replacing what was there: a hard link where possible, on an
+        object store a copy that the store makes, unless it is there."""
         with self._explaining(target):
+            if self.is_remote:
+                object_store.copy(self.fs, self.path(source), self.path(target), self._shown(target))
+                return
             if not self.is_local:
                 self.fs.cp_file(self.path(source), self.path(target))
                 return
@@ -209,6 +259,12 @@ class Folder:
                 _remove_quietly(temporary)
                 raise
 
+    def _patient(self, doing: str, name: str, call: Callable[[], _T]) -> _T:
+        return patient(call, f"{doing} {self._shown(name)}") if self.is_remote else call()
+
+    def _shown(self, name: str) -> str:
+        return f"{shown(self.url)}/{name}"
+
     def _create_local(self, path: str, data: bytes) -> bool:
         temporary = f"{path}.{uuid.uuid4().hex[:8]}.tmp"
         try:
@@ -223,11 +279,11 @@ class Folder:
         return True
 
     @contextmanager
-    def _explaining(self, name: str) -> Iterator[None]:
+    def _explaining(self, name: str, spooled: bool = False) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            raise StorageError(_explain(error, f"{self.url}/{name}")) from error
+            raise StorageError(_explain(error, self._shown(name), spooled)) from error
 
 
 class WatchedInput(io.RawIOBase):
@@ -272,9 +328,10 @@ class WatchedInput(io.RawIOBase):
     def _watch(self, call: Callable[[], _T]) -> _T:
         try:
             return call()
-        except OSError as error:
+        except (OSError, StorageUnavailable) as error:
+            said = getattr(error, "strerror", None) or error
             self.failure = InputError(
-                f"reading {self._name} failed: {error.strerror or error}\n"
+                f"reading {self._name} failed: {said}\n"
                 "  try:    see to the disk or network, then run the same command: finished units are kept"
             )
             raise self.failure from error
@@ -282,22 +339,26 @@ class WatchedInput(io.RawIOBase):
 
 def open_location(location: str, options: Mapping[str, object] | None = None) -> WatchedInput:
     """Open any path or fsspec URL for reading, seekable. Raises InputError when it cannot be opened."""
-    fs, path = url_to_fs(location, **dict(options or {}))
+    fs, path = locate(location, options)
     try:
-        return WatchedInput(cast(BinaryIO, fs.open(path, "rb")), location)
-    except OSError as error:
+        if protocol_of(location) in ("file", "local", "memory"):
+            return WatchedInput(cast(BinaryIO, fs.open(path, "rb")), location)
+        return WatchedInput(open_remote(fs, path, shown(location), INPUT_BLOCK), shown(location))
+    except (OSError, StorageUnavailable) as error:
         raise InputError(
             explain_mismatch(
                 "an input cannot be read",
-                wanted=location,
-                found=error.strerror or str(error),
+                wanted=shown(location),
+                found=getattr(error, "strerror", None) or str(error),
                 hint="check that it is still there and may be read, then run the same command: finished units are kept",
             )
         ) from error
 
 
-def _protocols(fs: fsspec.AbstractFileSystem) -> tuple[str, ...]:
-    return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
+def open_remote(fs: fsspec.AbstractFileSystem, path: str, name: str, block: int, size: int | None = None) -> BinaryIO:
+    """Open a file of a remote store. `block`: bytes read beyond what is asked for, since the next read wants them."""
+    known = {"size": size} if size is not None and "s3" in object_store.protocols(fs) else {}
+    return cast(BinaryIO, PatientFile(lambda: fs.open(path, "rb", block_size=block, **known), name))
 
 
 def _write_synced(path: str, data: bytes) -> None:
@@ -314,7 +375,7 @@ def _remove_quietly(path: str) -> None:
         pass
 
 
-def _explain(error: OSError, path: str) -> str:
+def _explain(error: OSError, path: str, spooled: bool = False) -> str:
     hints = {
         errno.ENOSPC: "free some space or give another --out, then run the same command: finished units are kept",
         errno.EDQUOT: "raise the quota or give another --out, then run the same command: finished units are kept",
@@ -322,4 +383,6 @@ def _explain(error: OSError, path: str) -> str:
         errno.EROFS: "give --out a folder on a disk that can be written",
     }
     hint = hints.get(error.errno or 0, "check that the folder exists, can be written and has space")
+    if spooled and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        hint = f"free some space in {tempfile.gettempdir()}, where a file is made before it is sent, or set TMPDIR"
     return f"cannot write {path}: {error.strerror or error}\n  try:    {hint}"

@@ -7,6 +7,8 @@ uses. A unit that dies leaves a file that nothing points to; the run that finish
 from __future__ import annotations
 
 import json
+import os
+import socket
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -16,7 +18,6 @@ from typing import BinaryIO
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from curation import faults, unit_global
 from curation.document import COLUMNS, DROP_COLUMNS, column_type, content_id, empty_frame, in_contract_order
@@ -24,7 +25,7 @@ from curation.errors import ContractError, DamagedPart, StorageError
 from curation.fingerprint import library_versions
 from curation.lists import Lists
 from curation.models import available_models
-from curation.parts import PARTS, Docs, PartWriter, ShardReader, to_frame, undamaged
+from curation.parts import PARTS, Docs, PartWriter, ShardReader, open_parquet, to_frame, undamaged
 from curation.pipeline import ENGINE_COLUMNS, Pipeline, Segment
 from curation.plan import Unit, part_of
 from curation.records import COMMITS, Result, read_record
@@ -70,7 +71,8 @@ class Worker:
             record["seconds"] = {"wall": round(time.time() - started, 3), "cpu": round(time.process_time() - cpu, 3)}
             if self.folder.create(f"{COMMITS}/{unit.record_name}", json.dumps(record, ensure_ascii=False).encode()):
                 faults.point("record-committed")
-                return record
+                # Beside the record and not in it: what is committed is the same wherever it was made.
+                return {**record, "worker": {"host": socket.gethostname(), "pid": os.getpid()}}
         except BaseException:
             self._discard(file)
             raise
@@ -156,7 +158,7 @@ class Worker:
         types = {name: column_type(name, declared) for name in names}
         result.counts = [StageCount(s.label) for s in segment.stages]
         with ShardReader(self.folder, unit.shards[0]) as reader, PartWriter(out, types) as writer:
-            bound = self._bind(segment, self._verdicts(unit, reader.bounds()))
+            bound = self._bind(segment, self._verdicts(unit, reader.bounds() if unit.verdicts else None))
             known = self._known(unit, segment)
             for frame in reader.frames(reads):
                 writer.write(self._rows_batch(frame, bound, result, known, types))
@@ -209,7 +211,7 @@ class Worker:
         types = {"doc": COLUMNS["doc"], **stage.adds}
         try:
             with self.folder.open(f"{PARTS}/{part.file}") as stream, undamaged(part):
-                frame = to_frame(pq.read_table(stream, columns=list(types), page_checksum_verification=True))
+                frame = to_frame(open_parquet(stream).read(columns=list(types), use_threads=False))
         except (FileNotFoundError, DamagedPart):
             return empty_frame(types)
         return frame.filter(pl.all_horizontal(pl.col(name).is_not_null() for name in stage.adds))

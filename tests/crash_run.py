@@ -1,6 +1,6 @@
 """A program for the crash tests to kill: run the engine's small pipeline, or a recipe, over a folder.
 
-python crash_run.py engine|heads|RECIPE INPUT OUT WORKERS
+python crash_run.py engine|heads|RECIPE INPUT OUT WORKERS [PROFILE]
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from curation.recipe import load_recipe
 from curation.runners.drive import run_pipeline
 from curation.runners.local import LocalExecutor
 from curation.sinks.parquet import Parquet
+from curation.storage_options import storage_options
 
 
 def engine_pipeline() -> Pipeline:
@@ -27,7 +28,8 @@ def engine_pipeline() -> Pipeline:
 
 
 if __name__ == "__main__":
-    recipe, source, out, workers = sys.argv[1:5]
+    recipe, source, out, workers, *profile = sys.argv[1:]
+    options = storage_options(profile=profile[0] if profile else None)
     made = {"engine": engine_pipeline, "heads": crash_pipeline}
     pipeline = made[recipe]() if recipe in made else load_recipe(recipe)
-    run_pipeline(pipeline, [source], out, lambda p, f, o: LocalExecutor(p, f, o, workers=int(workers)))
+    run_pipeline(pipeline, [source], out, lambda p, f, o: LocalExecutor(p, f, o, workers=int(workers)), storage_options=options)

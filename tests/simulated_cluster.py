@@ -82,6 +82,7 @@ class SimulatedCluster:
         self._ended: list[int] = []
         self._alive = [node.total for node in self.machines]
         self._next_free = 0
+        self._no_room: set[Needs] = set()
 
     # -- what the scheduler asks
 
@@ -126,7 +127,7 @@ class SimulatedCluster:
         worker = self._workers.pop(actor)
         worker.gone = True
         if worker.node is not None:
-            worker.node.give_back(worker.needs)
+            self._leave(worker.node, worker.needs)
 
     def wait(self, handles: Sequence[int], seconds: float) -> Sequence[int]:
         wanted = set(handles)
@@ -176,12 +177,19 @@ class SimulatedCluster:
             self._begin(self._pending[0], node)
 
     def _room(self, needs: Needs) -> Node | None:
+        if needs in self._no_room:
+            return None
         for offset in range(len(self.machines)):
             node = self.machines[(self._next_free + offset) % len(self.machines)]
             if node.take(needs):
                 self._next_free = (self._next_free + offset) % len(self.machines)
                 return node
+        self._no_room.add(needs)
         return None
+
+    def _leave(self, node: Node, needs: Needs) -> None:
+        node.give_back(needs)
+        self._no_room.clear()
 
     def _begin(self, entry: tuple[int, Job], node: Node) -> None:
         self._pending.remove(entry) if self._pending[0] != entry else self._pending.pop(0)
@@ -192,7 +200,7 @@ class SimulatedCluster:
 
         def end() -> None:
             self.running -= 1
-            node.give_back(self.needs_of(job.unit))
+            self._leave(node, self.needs_of(job.unit))
             self._end(handle, self._outcome(job, took))
 
         self._at(took, end)
@@ -236,7 +244,7 @@ class SimulatedCluster:
         for handle, _ in worker.queue:
             self._end(handle, Lost("its actor died"))
         assert worker.node is not None
-        worker.node.give_back(worker.needs)
+        self._leave(worker.node, worker.needs)
         worker.queue, worker.node, worker.is_up = [], None, False
 
     def _outcome(self, job: Job, took: float) -> dict | Lost:

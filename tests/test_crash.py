@@ -237,17 +237,17 @@ def test_an_input_that_fails_while_it_is_read(undisturbed, tmp_path: Path, monke
 
     from curation import storage
 
-    real = storage.url_to_fs
+    real = storage.locate
 
     class FailingSystem:
         def open(self, name: str, mode: str):
             return Failing(name)
 
-    def opens(url: str, **options):
-        fs, inner = real(url, **options)
+    def opens(url: str, options):
+        fs, inner = real(url, options)
         return (FailingSystem(), inner) if url.endswith("in.warc.gz") else (fs, inner)
 
-    monkeypatch.setattr(storage, "url_to_fs", opens)
+    monkeypatch.setattr(storage, "locate", opens)
     with pytest.raises(InputError, match="Input/output error"):
         go()
     assert list((tmp_path / "out/work/commits").iterdir()) == []

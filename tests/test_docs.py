@@ -135,7 +135,7 @@ OWN_FILE = {
     "fasttext_new": "classifiers/train_fasttext.py",
     "kenlm": "classifiers/ngram_kenlm.py",
     "sentencepiece": ("classifiers/ngram_kenlm.py", "classifiers/train_ngram.py"),
-    "ray": "curation/runners/ray.py",
+    "ray": ("curation/runners/ray.py", "curation/runners/submit.py"),
     "torch": "classifiers/",
     "datatrove": ("curation/guard_datatrove.py", "curation/text/make_language_tokenizers.py"),
 }

@@ -161,6 +161,8 @@ class Minhash(GlobalStage):
         """The index. Raises RecipeError when it is of another kind than this stage's, or cannot go with its settings."""
         if not self.drop:
             raise _wrong("drop", "true with an index: no later stage has the texts of its members", self.drop)
+        if "://" in str(self.index):
+            raise _wrong("index", "a path: copy an index from a store to a disk that every worker has", self.index)
         found = _opened(str(self.index), os.stat(self.files[0]).st_mtime_ns if self.files[0].is_file() else 0)
         for name, theirs, mine in found.manifest.kind.differing(kind_of(self.family, self.scope, self.short_documents)):
             raise _wrong(f"{name} differs from the index {self.index}", repr(theirs), mine)

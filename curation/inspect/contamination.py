@@ -9,8 +9,9 @@ import polars as pl
 import yaml
 
 from curation.errors import CurationError, StorageError, explain_mismatch
-from curation.inspect.shards import documents, dropped, printable, shorten
+from curation.inspect.shards import documents, dropped
 from curation.modifiers.decontaminate import NAMED_ITEMS, Decontaminate
+from curation.printable import printable, shorten
 from curation.recipe import build_stage
 from curation.storage import Folder
 

@@ -9,7 +9,7 @@ import polars as pl
 from curation.dedup.index import Index, Manifest, open_index
 from curation.errors import CurationError, StorageError, explain_mismatch
 from curation.inspect.index_build import member_frames
-from curation.inspect.shards import printable
+from curation.printable import printable
 
 
 def index_text(path: str) -> str:

@@ -24,6 +24,7 @@ from curation.dedup.signatures import Family
 from curation.dedup.survivors import rank_columns
 from curation.errors import DamagedPart, StorageError, explain_mismatch
 from curation.inspect.shards import by_shard
+from curation.parts import open_parquet, read_group
 from curation.plan import PartRef
 from curation.records import TABLES
 from curation.slices import read_slice
@@ -270,9 +271,9 @@ def members_writer(out: BinaryIO) -> pq.ParquetWriter:
 def member_frames(index: Index, file: str) -> Iterator[pl.DataFrame]:
     """The row groups of a table of members."""
     with index.folder.open(file) as stream:
-        table = pq.ParquetFile(stream, page_checksum_verification=True)
+        table = open_parquet(stream)
         for group in range(table.num_row_groups):
-            yield pl.DataFrame(table.read_row_group(group)).cast(MEMBER)  # type: ignore[arg-type]
+            yield read_group(table, group).cast(MEMBER)  # type: ignore[arg-type]
 
 
 def _rewrite(older: Index, file: str, out: BinaryIO, sizes: pl.DataFrame) -> None:

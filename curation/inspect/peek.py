@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from curation.inspect.shards import printable, select, shorten
+from curation.inspect.shards import select
+from curation.printable import printable, shorten
 from curation.sampling import hash_documents
 
 

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 
 import polars as pl
-import pyarrow.parquet as pq
 
 from curation.document import COLUMNS, polars_type
 from curation.errors import StorageError, explain_mismatch
-from curation.parts import to_frame
+from curation.parts import open_parquet, read_group, to_frame
 from curation.storage import Folder
-
-_ANSI = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-_]")
-_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def documents(out: str, columns: list[str] | None = None, options: Mapping[str, object] | None = None) -> pl.DataFrame:
@@ -58,9 +52,10 @@ def select(
     chosen = choose(pl.concat(frames))
     rows = []
     for (shard,), part in chosen.group_by("_shard", maintain_order=True):
-        wanted = part["doc"].to_list()
         with folder.open(f"{kind}/{names[int(str(shard))]}") as stream:
-            rows.append(to_frame(pq.read_table(stream, filters=[("doc", "in", wanted)])))
+            file = open_parquet(stream)
+            groups = (read_group(file, group) for group in range(file.num_row_groups))
+            rows += [group.join(part.select("doc"), on="doc", how="semi") for group in groups]
     return pl.concat(rows).sort("doc") if rows else _table(folder, f"{kind}/{names[0]}", None).clear()
 
 
@@ -80,23 +75,11 @@ def _names(folder: Folder, kind: str) -> list[str]:
 
 def _table(folder: Folder, name: str, columns: list[str] | None) -> pl.DataFrame:
     with folder.open(name) as stream:
-        file = pq.ParquetFile(stream)
+        file = open_parquet(stream)
         known = [c for c in dict.fromkeys(columns) if c in file.schema_arrow.names] if columns else None
-        return to_frame(file.read(columns=known))
+        return to_frame(file.read(columns=known, use_threads=False))
 
 
 def _read(out: str, kind: str, columns: list[str] | None, options: Mapping[str, object] | None) -> pl.DataFrame:
     folder = Folder(out, dict(options or {}))
     return pl.concat(_table(folder, f"{kind}/{name}", columns) for name in _names(folder, kind))
-
-
-def printable(text: str) -> str:
-    """`text` safe for a terminal: ANSI escapes and control characters made visible, bidirectional controls too."""
-    text = _ANSI.sub(lambda m: m.group().replace("\x1b", "␛"), text)
-    return "".join(c if c in "\n\t" or (unicodedata.category(c) != "Cc" and c not in _BIDI) else f"⟨{ord(c):x}⟩" for c in text)
-
-
-def shorten(text: str, characters: int) -> str:
-    """The first `characters` of a text on one line, with an ellipsis where it goes on."""
-    flat = " ".join(printable(text).split())
-    return flat if len(flat) <= characters else flat[: characters - 1] + "…"

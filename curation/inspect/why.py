@@ -8,7 +8,8 @@ import polars as pl
 
 from curation.document import DROP_COLUMNS, HEAVY
 from curation.errors import CurationError, explain_mismatch
-from curation.inspect.shards import printable, select, shorten
+from curation.inspect.shards import select
+from curation.printable import printable, shorten
 
 _PROVENANCE = ("doc", "id", "url", "source", "fetched_at", "warc_path", "warc_offset", "warc_length", "http_status",
                "mime", "charset", "payload_digest")  # fmt: skip

@@ -16,12 +16,14 @@ from curation.inputs import Inputs, find_inputs, number_inputs
 from curation.parts import PARTS
 from curation.pipeline import Pipeline
 from curation.plan import Options, Plan
-from curation.progress import LineProgress, Progress
+from curation.progress import LineProgress, Observers, Progress
 from curation.records import COMMITS, record_of
+from curation.run_log import RunLog, start_facts
 from curation.runners.publish import publish, remove_orphans
 from curation.runners.waves import Executor, MakeExecutor, Slice, WaveReport, WaveRun
 from curation.storage import Folder
 from curation.unit import model_paths
+from curation.unit_times import UnitTimes
 
 logger = logging.getLogger("curation")
 
@@ -33,12 +35,13 @@ REPAIRS = 20
 
 @dataclass
 class RunResult:
-    """What a run did: its census (None when other slices must finish first), and each wave."""
+    """What a run did: its census (None when other slices must finish first), each wave, and how long its units took."""
 
     folder: Folder
     census: dict | None
     waves: list[WaveReport] = field(default_factory=list)
     finished: bool = True
+    times: UnitTimes = field(default_factory=UnitTimes)
 
     def report(self) -> str:
         """What was run and what was taken over, wave by wave, as lines of text."""
@@ -72,23 +75,29 @@ def run_pipeline(
         logger.info("not an input: %s (%s)", refused.path, refused.why)
     model_paths(pipeline.stages)  # a missing model is told before any work, not after hours of it
     result = RunResult(folder, None)
-    show = progress or LineProgress()
+    facts = start_facts(pipeline, inputs, options, str(slice_) if slice_ else None)
     executor = make_executor(pipeline, folder, dict(storage_options or {}))
-    finished = False
-    try:
-        plan = _run_plan(lambda: Plan(pipeline, inputs.accepted, options), folder, executor, slice_, show, result)
+    log = RunLog(folder, patient=slice_ is not None)
+    show = Observers(progress or LineProgress(), log, result.times, *executor.observers)
+    with log.of({**facts, "runner": type(executor).__module__.rsplit(".", 1)[-1]}):
+        finished = False
+        try:
+            plan = _run_plan(lambda: Plan(pipeline, inputs.accepted, options), folder, executor, slice_, show, result)
+            finished = plan is not None
+        finally:
+            executor.close(abandon=not finished)
+            show.close()
         if plan is None:
             result.finished = False
+            log.waiting()
             return result
-        finished = True
-    finally:
-        executor.close(abandon=not finished)
-        show.close()
-    result.census = census.take_census(pipeline, inputs, plan.final, plan.reports)
-    if slice_ is None or slice_.number == 1:
-        publish(plan, folder, result.census)
-    if slice_ is None:
-        remove_orphans(folder)
+        result.census = census.take_census(pipeline, inputs, plan.final, plan.reports)
+        publishes = slice_ is None or slice_.number == 1
+        if publishes:
+            publish(plan, folder, result.census)
+        if slice_ is None:
+            remove_orphans(folder)
+        log.finished(publishes, {"output": result.census["output"]})
     return result
 
 

@@ -22,10 +22,12 @@ import pyarrow as pa
 from curation.errors import CurationError, RunStopped
 from curation.pipeline import Pipeline
 from curation.plan import Unit
+from curation.progress import Progress
 from curation.recipe import from_value, to_value
 from curation.records import COMMITS, read_record
 from curation.runners.ready import Job, Ready
 from curation.storage import Folder
+from curation.storage_options import StorageOptions, use
 from curation.unit import Worker, versions_of
 
 logger = logging.getLogger("curation")
@@ -44,7 +46,8 @@ class LocalExecutor:
         self, pipeline: Pipeline, folder: Folder, input_options: Mapping[str, object], workers: int | None = None
     ) -> None:
         self.workers = workers or available_cores()
-        self._pipeline, self._folder, self._options = pipeline, folder, dict(input_options)
+        self.observers: Sequence[Progress] = ()
+        self._pipeline, self._folder, self._options = pipeline, folder, StorageOptions(input_options)
         self._pool: ProcessPoolExecutor | None = None
         self._workers: list[multiprocessing.process.BaseProcess] = []
         if not folder.is_shared and self.workers > 1:
@@ -146,6 +149,7 @@ def _start_worker(value: object, folder: Folder, options: Mapping[str, object], 
     pa.set_cpu_count(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides; a unit that is nearly done may end
     threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
+    use(options)
     pipeline = from_value(value, allow_code=True)
     found = versions_of(pipeline)
     if found != versions:

@@ -23,16 +23,19 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 import ray
 from ray.exceptions import RayError, RayTaskError
+from ray.util import metrics
 
 from curation.errors import CurationError, RunStopped, explain_mismatch
 from curation.pipeline import Pipeline
 from curation.plan import NO_PARTS, Unit
+from curation.progress import Progress
 from curation.recipe import from_value, to_value
 from curation.records import COMMITS, read_record
 from curation.runners.ready import Job, Ready
 from curation.runners.schedule import Lost, Needs, Schedule, no_place
 from curation.stage import GlobalStage, Stage
 from curation.storage import Folder
+from curation.storage_options import StorageOptions, use
 from curation.unit import Worker, versions_of
 
 logger = logging.getLogger("curation")
@@ -53,7 +56,7 @@ class Setup(NamedTuple):
     paths: tuple[str, ...]
     recipe: Any
     folder: Folder
-    options: dict[str, object]
+    options: StorageOptions
     versions: dict[str, str]
 
 
@@ -74,6 +77,8 @@ class RayExecutor:
         self._pipeline, self._folder = pipeline, folder
         self._segments = pipeline.segments()
         self._needs: dict[tuple[int, int], Needs] = {}
+        self._tasks: dict[tuple[int, int, str], Any] = {}
+        self._modelled = {s.index for s in self._segments if any(stage.models for stage in s.stages)}
         self._looked = -LOOK_SECONDS
         self._nodes: list[Mapping[str, float]] = []
         self._owned = connect(address, workers)
@@ -82,8 +87,10 @@ class RayExecutor:
         except BaseException:
             self.close()
             raise
-        setup = Setup(uuid.uuid4().hex, tuple(sys.path), to_value(pipeline), folder, dict(input_options), versions_of(pipeline))
+        options = StorageOptions(input_options)
+        setup = Setup(uuid.uuid4().hex, tuple(sys.path), to_value(pipeline), folder, options, versions_of(pipeline))
         self._setup = ray.put(setup)
+        self.observers: Sequence[Progress] = (Metrics(pipeline.name),)
 
     def execute(self, ready: Ready) -> Generator[dict, None, None]:
         """Run units while there are any; yield each commit record when it is done."""
@@ -108,11 +115,17 @@ class RayExecutor:
         return self._needs[unit.segment, unit.documents]
 
     def has_models(self, unit: Unit) -> bool:
-        return unit.kind == "rows" and any(stage.models for stage in self._stages(unit))
+        return unit.kind == "rows" and unit.segment in self._modelled
 
     def run(self, job: Job) -> Any:
-        options = {**_asked(self.needs(job.unit)), "name": f"{self._title(job.unit)} {job.unit.number}"}
-        return _run_unit.options(**options).remote(self._setup, *job)
+        return self._task_of(job.unit).remote(self._setup, *job)
+
+    def _task_of(self, unit: Unit) -> Any:
+        """The task of a unit's title, which is what the dashboard groups by; making one costs more than calling it."""
+        key = unit.segment, unit.documents, unit.step.name if unit.step else unit.kind
+        if key not in self._tasks:
+            self._tasks[key] = _run_unit.options(**_asked(self.needs(unit)), name=self._title(unit))
+        return self._tasks[key]
 
     def open(self, job: Job) -> tuple[Any, Any]:
         options = {**_asked(self.needs(job.unit)), "max_restarts": -1}
@@ -123,7 +136,7 @@ class RayExecutor:
         return actor.start.remote(self._setup)
 
     def give(self, actor: Any, job: Job) -> Any:
-        return actor.run.options(name=f"{self._title(job.unit)} {job.unit.number}").remote(self._setup, *job)
+        return actor.run.options(name=self._title(job.unit)).remote(self._setup, *job)
 
     def stop(self, actor: Any) -> None:
         ray.kill(actor)
@@ -152,13 +165,65 @@ class RayExecutor:
         return (first.sized(unit.documents),) if isinstance(first, GlobalStage) and unit.kind in NO_PARTS else stages
 
     def _title(self, unit: Unit) -> str:
-        return " > ".join(stage.label for stage in self._stages(unit)) + (f": {unit.step.name}" if unit.step else "")
+        labels = " > ".join(stage.label for stage in self._stages(unit))
+        step = unit.step.name if unit.step else unit.kind
+        return f"{labels}: {step}" if unit.step or unit.kind in ("sketch", "match") else labels
 
     def close(self, abandon: bool = False) -> None:
         """Leave the cluster; end it when it was started here. Tasks under way end with their driver."""
         if self._owned and ray.is_initialized():
             ray.shutdown()
         self._owned = False
+
+
+class Metrics:
+    """What a run did so far as Ray's own metrics, for the dashboard and Prometheus: `ray_curation_*`, with the recipe's name.
+
+    The driver counts, and not the workers: it learns of every unit once, whereas a worker that is lost takes the counts it
+    has not yet exported with it and one that commits late counts a unit twice. Units that were taken over do not count.
+    """
+
+    BOUNDARIES = (0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000)
+    """Seconds of a unit."""
+
+    def __init__(self, recipe: str) -> None:
+        def counter(name: str, what: str, *tags: str) -> metrics.Counter:
+            return metrics.Counter(f"curation_{name}", what, ("recipe", *tags)).set_default_tags({"recipe": recipe})
+
+        self._in = counter("documents_in", "Documents read from the inputs.")
+        self._out = counter("documents_out", "Documents written to shards.")
+        self._dropped = counter("dropped", "Documents that fell.", "stage", "reason")
+        self._done = counter("units_done", "Units committed.", "title")
+        self._lost = counter("units_lost", "Units that lost their worker and were run again.", "title")
+        self._seconds = metrics.Histogram(
+            "curation_unit_seconds", "Wall seconds of a unit.", list(self.BOUNDARIES), ("recipe", "title")
+        ).set_default_tags({"recipe": recipe})
+
+    def wave(self, title: str, units: int, done: int) -> None:
+        """Nothing: what is counted has happened."""
+
+    def kept(self, title: str, records: Sequence[Mapping]) -> None:
+        """Nothing: it was counted when it was done."""
+
+    def unit(self, title: str, record: Mapping) -> None:
+        self._done.inc(1, {"title": title})
+        self._seconds.observe(max(record["seconds"]["wall"], 1e-3), {"title": title})
+        if record["unit"].startswith("sink-") and record["rows_alive"]:
+            self._out.inc(record["rows_alive"])
+        if "-heads-" in record["unit"]:  # done again where the archive is read for good
+            return
+        if record["pieces"] and record["counts"][0]["rows_in"]:
+            self._in.inc(record["counts"][0]["rows_in"])
+        for count in record["counts"]:
+            for reason, (documents, _) in count["reasons"].items():
+                if documents:
+                    self._dropped.inc(documents, {"stage": count["label"], "reason": reason})
+
+    def lost(self, title: str, name: str, why: str) -> None:
+        self._lost.inc(1, {"title": title})
+
+    def close(self) -> None:
+        """Nothing: Ray exports what there is."""
 
 
 def needs_of(stages: Sequence[Stage]) -> Needs:
@@ -249,6 +314,7 @@ def _worker_of(setup: Setup) -> Worker:
         sys.path += [path for path in setup.paths if path not in sys.path]
         while _workers:
             _workers.popitem()[1].close()
+        use(setup.options)
         pipeline = from_value(setup.recipe, allow_code=True)
         found = versions_of(pipeline)
         if found != setup.versions:

@@ -141,6 +141,9 @@ class Schedule:
         self._pools: dict[int, _Pool] = {}
         self._tasks: Counter[int] = Counter()
         self._task_cores = 0.0
+        self._nodes: Sequence[Mapping[str, float]] = ()
+        self._fits: dict[Needs, int] = {}
+        self._cores = 0.0
         self.peak = 0
 
     def records(self) -> Generator[dict, None, None]:
@@ -169,20 +172,32 @@ class Schedule:
     # -- what starts
 
     def _hand_over(self) -> None:
-        nodes = self._host.nodes()
-        cores = sum(node.get("CPU", 0) for node in nodes)
+        self._look()
         for segment, waiting in self._ready.waiting().items():
             job = self._ready.peek(segment)
             needs = self._host.needs(job.unit)
-            fit = sum(needs.fits(node) for node in nodes)
+            fit = self._fit(needs)
             if self._host.has_models(job.unit):
-                self._fill_pool(segment, job, needs, fit, cores)
+                self._fill_pool(segment, job, needs, fit)
                 continue
             for _ in range(min(waiting, AHEAD * fit - self._tasks.total())):
                 self._start_task(segment, needs)
         if len(self._ready) and not self._started:
             job = self._ready.peek(min(self._ready.waiting()))
-            raise no_place(job.unit.name, self._host.needs(job.unit), nodes)
+            raise no_place(job.unit.name, self._host.needs(job.unit), self._nodes)
+
+    def _look(self) -> None:
+        """Count again when the nodes are others."""
+        nodes = self._host.nodes()
+        if nodes is not self._nodes:
+            self._nodes, self._fits = nodes, {}
+            self._cores = sum(node.get("CPU", 0) for node in nodes)
+
+    def _fit(self, needs: Needs) -> int:
+        """How many that need so much fit on all nodes."""
+        if needs not in self._fits:
+            self._fits[needs] = sum(needs.fits(node) for node in self._nodes)
+        return self._fits[needs]
 
     def _start_task(self, segment: int, needs: Needs) -> None:
         job = self._ready.take(segment)
@@ -191,11 +206,11 @@ class Schedule:
         self._tasks[segment] += 1
         self._task_cores += needs.cpus
 
-    def _fill_pool(self, segment: int, job: Job, needs: Needs, fit: int, cores: float) -> None:
+    def _fill_pool(self, segment: int, job: Job, needs: Needs, fit: int) -> None:
         pool = self._pools.setdefault(segment, _Pool(needs))
         wanted = -(-(self._ready.waiting()[segment] + pool.busy) // AHEAD)
         more = min(wanted, fit) - len(pool.given)
-        for _ in range(min(more, self._room(needs, cores)) if more > 0 else 0):
+        for _ in range(min(more, self._room(needs)) if more > 0 else 0):
             actor, handle = self._host.open(job)
             pool.given[actor] = 0
             pool.starting.add(actor)
@@ -204,15 +219,15 @@ class Schedule:
             pool.given[actor] += 1
             self._started[self._host.give(actor, taken)] = _Started(segment, taken, actor)
 
-    def _room(self, needs: Needs, cores: float) -> int:
+    def _room(self, needs: Needs) -> int:
         """How many more actors that need so much the tasks leave cores for."""
-        free = cores - sum(pool.needs.cpus * len(pool.given) for pool in self._pools.values())
+        free = self._cores - sum(pool.needs.cpus * len(pool.given) for pool in self._pools.values())
         if needs.gpus:
             free -= min(1.0, self._task_cores)
         elif any(not self._host.has_models(self._ready.peek(lane).unit) for lane in self._ready.waiting()):
             return 0
         else:
-            free -= min(self._task_cores, cores)
+            free -= min(self._task_cores, self._cores)
         return int(free // needs.cpus) if needs.cpus else MOST_ACTORS
 
     # -- what ends
@@ -254,9 +269,10 @@ class Schedule:
     def _close_pools(self, stalled: bool) -> None:
         """Close pools to which no unit will come; idle ones that hold what earlier units wait for; all idle ones when nothing
         has ended for long."""
+        if not self._pools:
+            return
         waiting = self._ready.waiting()
         tasks = self._tasks.total() or any(not self._host.has_models(self._ready.peek(lane).unit) for lane in waiting)
-        cores = sum(node.get("CPU", 0) for node in self._host.nodes())
         for segment, pool in sorted(self._pools.items(), reverse=True):
             if pool.busy or waiting.get(segment):
                 continue
@@ -264,7 +280,7 @@ class Schedule:
             to_come = any(lane < segment for lane in waiting) or any(n for lane, n in self._tasks.items() if lane < segment)
             to_come = to_come or any(other.busy for lane, other in self._pools.items() if lane < segment)
             starved = any(waiting.get(lane) and not other.up for lane, other in self._pools.items() if lane < segment)
-            if stalled or not to_come or starved or (tasks and cores - held < 1):
+            if stalled or not to_come or starved or (tasks and self._cores - held < 1):
                 for actor in pool.given:
                     self._host.stop(actor)
                 self._started = {h: s for h, s in self._started.items() if s.actor not in pool.given}

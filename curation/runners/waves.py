@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -17,10 +17,11 @@ from typing import Protocol
 
 from curation.errors import RecipeError, StorageError
 from curation.lists import Lists
+from curation.meters import documents_of
 from curation.parts import PARTS
 from curation.pipeline import Pipeline
 from curation.plan import Plan, Unit, Wave
-from curation.progress import Progress, documents_of
+from curation.progress import Progress
 from curation.records import COMMITS, read_record
 from curation.runners.ready import Job, Ready
 from curation.shares import Shares
@@ -35,7 +36,9 @@ READERS = 16
 class Executor(Protocol):
     """Runs units somewhere. `execute` takes jobs while there are any and yields commit records in the order in which units
     finish; between two of them more may become ready. `close(abandon=True)` ends units under way at once: they leave
-    nothing that a resume would trust."""
+    nothing that a resume would trust. `observers` are told of the run too."""
+
+    observers: Sequence[Progress]
 
     def execute(self, ready: Ready) -> Generator[dict, None, None]: ...
     def close(self, abandon: bool = False) -> None: ...
@@ -58,6 +61,9 @@ class Slice:
         if not (left.isdigit() and right.isdigit() and 1 <= int(left) <= int(right)):
             raise RecipeError(f"--slice: wanted i/n with 1 <= i <= n, found {text!r}")
         return Slice(int(left), int(right))
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
 
     def holds(self, unit: Unit) -> bool:
         return unit.number % self.of == self.number - 1
@@ -107,8 +113,7 @@ class WaveRun:
         listed = {id(report) for report in self._reports}
         self._reports += [report for report in self._titled.values() if id(report) not in listed]
         self._arrive(wave.units)
-        for report in self._titled.values():
-            self._show.wave(report.title, report.units, report.kept)
+        self._tell(self._titled)
         if wave.sequential:
             self._in_turn(wave)
         self._execute()
@@ -132,11 +137,20 @@ class WaveRun:
 
     # -- what is there
 
-    def _arrive(self, units: Iterable[Unit]) -> None:
-        """Units whose turn has come: take over what is committed, and what that makes ready; queue the rest."""
+    def _arrive(self, units: Iterable[Unit]) -> set[str]:
+        """Units whose turn has come: take over what is committed, and what that makes ready; queue the rest. Returns the
+        titles of what was taken over."""
         left = list(units)
+        titles: set[str] = set()
         while left:
             found = self._records(left)
+            kept: dict[str, list[dict]] = defaultdict(list)
+            for unit in left:
+                if unit.name in found:
+                    kept[self._wave.title_of(unit)].append(found[unit.name])
+            for title, records in kept.items():
+                self._show.kept(title, records)
+            titles |= set(kept)
             after: list[Unit] = []
             for unit in left:
                 if unit.name in found:
@@ -150,6 +164,13 @@ class WaveRun:
                 else:
                     self._theirs[unit.name] = unit
             left = after
+        return titles
+
+    def _tell(self, titles: Iterable[str]) -> None:
+        """How many units of each title there are, and how many are done by now."""
+        for title in titles:
+            report = self._titled[title]
+            self._show.wave(title, report.units, report.kept + report.ran)
 
     def _records(self, units: Iterable[Unit]) -> dict[str, dict]:
         """The records of those units that are committed and whole."""
@@ -196,7 +217,7 @@ class WaveRun:
         report.seconds = round(time.monotonic() - self._begun, 3)
         self._show.unit(self._wave.title_of(unit), record)
         self._shares.add(record)
-        self._arrive(self._plan.follow(unit, record))
+        self._tell(self._arrive(self._plan.follow(unit, record)))
 
     def _in_turn(self, wave: Wave) -> None:
         """Under a limit: each unit is told how many documents those before it left."""
@@ -216,7 +237,7 @@ class WaveRun:
         there = [unit for unit in self._theirs.values() if unit.record_name in self._committed]
         for unit in there:
             del self._theirs[unit.name]
-        self._arrive(there)
+        self._tell(self._arrive(there))
         return bool(there)
 
     def _report(self, unit: Unit) -> WaveReport:

@@ -322,7 +322,7 @@ def test_damaged_band_files_are_written_again(step: str, tmp_path: Path, caplog:
 def test_a_disk_that_damages_everything_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = lines_of(drifting_lines()[:6], tmp_path)
 
-    def damaged(*_: object) -> int:
+    def damaged(*_: object, number: int) -> int:
         raise DamagedPart("s01-sketch-00000.0.0.parquet", "slice 0")
 
     monkeypatch.setattr(unit_global, "slice_rows", damaged)
