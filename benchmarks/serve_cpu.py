@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import os
-import random
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -22,17 +21,12 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
+from benchmarks.encoder_texts import documents
+
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
-WORDS = (
-    "the of and to in is that for it as was with be by on not he his but at are this have from or had an they which one you "
-    "were her all she there would their we him been has when who will more no if out so said what up its about into than them "
-    "can only other new some could time these two may then do first any my now such like our over man me even most made after "
-    "also did many before must through years where much your way well down should because each just those people mister how "
-    "gravity planet river engine history theory energy market language teacher mountain bridge kitchen window garden forest"
-).split()
-KINDS = {"short": (5, 40, 240), "mixed": (5, 900, 60), "long": (700, 1500, 24)}
-"""Kind -> fewest and most words, documents."""
+COUNTS = {"short": 240, "mixed": 60, "long": 24}
+"""Kind of documents -> how many."""
 
 MAX_TOKENS = 512
 BATCH = 16
@@ -50,10 +44,8 @@ def model_folder() -> Path:
     return Path(next(iter(spec.submodule_search_locations))) / "model"
 
 
-def documents(kind: str, scale: float = 1.0) -> list[str]:
-    fewest, most, count = KINDS[kind]
-    chance = random.Random(7)
-    return [" ".join(chance.choices(WORDS, k=chance.randint(fewest, most))) for _ in range(max(2, int(count * scale)))]
+def texts_of(kind: str, scale: float) -> list[str]:
+    return documents(kind, max(2, int(COUNTS[kind] * scale)))
 
 
 def ours() -> Callable[[Sequence[str]], object]:
@@ -106,7 +98,7 @@ def seconds(name: str, kind: str, scale: float) -> tuple[float, float]:
     import logging
 
     logging.disable(logging.WARNING)
-    score, texts = MADE[name](), documents(kind, scale)
+    score, texts = MADE[name](), texts_of(kind, scale)
     score(texts[:4])
     taken = []
     for _ in range(ROUNDS):
@@ -120,15 +112,15 @@ def measure(name: str, kind: str, workers: int, scale: float) -> tuple[float, fl
     """Documents a second of all workers together (by wall clock), and of one by CPU time; each worker has its own copy."""
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         taken = list(pool.map(seconds, [name] * workers, [kind] * workers, [scale] * workers))
-    count = len(documents(kind, scale))
+    count = len(texts_of(kind, scale))
     return count * workers / max(t[0] for t in taken), count / min(t[1] for t in taken)
 
 
 def differences() -> dict[str, float]:
     """Largest difference of a coordinate from the loop sorted and padded by hand."""
-    texts = documents("mixed", 0.3)
+    texts = texts_of("mixed", 0.3)
     reference = by_hand("longest")(texts)
-    return {name: float(abs(made()(texts) - reference).max()) for name, made in MADE.items() if made is not None}  # type: ignore[operator]
+    return {name: float(abs(made()(texts) - reference).max()) for name, made in MADE.items()}  # type: ignore[operator]
 
 
 def report(scale: float) -> str:
@@ -145,10 +137,10 @@ def report(scale: float) -> str:
             "",
             f"## {workers} worker{'s' if workers > 1 else ''}",
             "",
-            f"| | {' | '.join(KINDS)} |",
-            "|---|" + "---:|" * len(KINDS),
+            f"| | {' | '.join(COUNTS)} |",
+            "|---|" + "---:|" * len(COUNTS),
         ]
-        rates = {name: [measure(name, kind, workers, scale)[1 if workers == 1 else 0] for kind in KINDS] for name in MADE}
+        rates = {name: [measure(name, kind, workers, scale)[1 if workers == 1 else 0] for kind in COUNTS] for name in MADE}
         base = rates["sorted, padded to the longest"]
         for name, found in rates.items():
             cells = (f"{rate:.1f} ({rate / against:.2f})" for rate, against in zip(found, base, strict=True))

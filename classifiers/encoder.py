@@ -156,6 +156,8 @@ class Encoder:
                 torch.cuda.empty_cache()
             raise OutOfMemory(str(error).splitlines()[0]) from error
         except RuntimeError as error:
+            if "DefaultCPUAllocator" in str(error):  # torch has no error of its own for a processor's memory
+                raise OutOfMemory(str(error).splitlines()[0]) from error
             self._check_device(error)
             raise
 

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from small_models import BAD, GOOD
+from small_models import BAD, GOOD, write_card
 
 BERT = {
     "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64,
@@ -101,4 +101,15 @@ def small_head(path: Path, labels: Sequence[str], *, hidden: int = 32, seed: int
     torch.manual_seed(seed)
     tensors = {"weight": torch.randn(len(labels), hidden), "bias": torch.randn(len(labels))}
     save_file(tensors, path, metadata={"labels": json.dumps(list(labels))})
+    return path
+
+
+def encoder_card(root: Path, name: str, weights: str, labels: list[str], head: str = "") -> Path:
+    """A card of one's own beside its encoder; `head`: file of a linear head over it."""
+    path = root / f"{name}.toml"
+    entries = {"labels": labels, "scored": labels, "preprocessing": "unchanged", "range": [-9.0, 9.0]}
+    write_card(path, "encoder", root / weights, **entries)
+    table = f'[encoder]\nmax_tokens = 64\nhead = "{"linear" if head else "sequence_classification"}"\n'
+    tail = f'\n[head]\nlocation = "{head}"\n' if head else ""
+    path.write_text(path.read_text() + table + tail)
     return path

@@ -9,8 +9,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 from engine_stages import Lines
-from small_encoders import small_backbone, small_bert, small_head
-from small_models import BAD, GOOD, write_card
+from small_encoders import encoder_card, small_backbone, small_bert, small_head
+from small_models import BAD, GOOD
 
 pytest.importorskip("transformers", reason="the extra `neural` is not installed")
 
@@ -44,16 +44,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         small_head(root / f"{name}.safetensors", labels)
         encoder_card(root, name, "backbone", labels, head=f"{name}.safetensors")
     return root
-
-
-def encoder_card(root: Path, name: str, weights: str, labels: list[str], head: str = "") -> Path:
-    path = root / f"{name}.toml"
-    entries = {"labels": labels, "scored": labels, "preprocessing": "unchanged", "range": [-9.0, 9.0]}
-    write_card(path, "encoder", root / weights, **entries)
-    table = f'[encoder]\nmax_tokens = 64\nhead = "{"linear" if head else "sequence_classification"}"\n'
-    tail = f'\n[head]\nlocation = "{head}"\n' if head else ""
-    path.write_text(path.read_text() + table + tail)
-    return path
 
 
 def frame(texts: list[str | None]) -> pl.DataFrame:
