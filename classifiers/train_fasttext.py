@@ -111,17 +111,7 @@ def measure(
     y = [label == positive for label, k in zip(test.labels, known, strict=True) if k]
     groups = [group for group, k in zip(test.groups, known, strict=True) if k]
     scores = scores[known]
-    quality = {
-        "set": name,
-        "examples": len(y),
-        "positives": sum(y),
-        "groups": len(set(groups)),
-        "roc_auc": metrics.bootstrap(metrics.roc_auc, scores, y, groups),
-        "pr_auc": metrics.bootstrap(metrics.pr_auc, scores, y, groups),
-        "f1_at_half": metrics.bootstrap(lambda s, t: metrics.f1(s, t, 0.5), scores, y, groups),
-        "spearman": metrics.bootstrap(metrics.spearman, scores, y, groups),
-        "calibration_error": metrics.bootstrap(metrics.calibration_error, scores, y, groups),
-    }
+    quality = metrics.agreement(name, scores, y, groups)
     return quality, metrics.threshold_table(scores, y)
 
 

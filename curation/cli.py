@@ -133,7 +133,9 @@ def score(
     label: Annotated[Optional[list[str]], typer.Option(help="A label to score; default the card's. Repeatable.")] = None,
     weights: Annotated[str, typer.Option(help="Where the weights lie that the card leaves to you.")] = "",
     pieces: Annotated[str, typer.Option(help="Where its SentencePiece model lies, if it has one.")] = "",
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    head: Annotated[str, typer.Option(help="Where the linear head over an encoder lies that the card leaves to you.")] = "",
+    device: Annotated[str, typer.Option(help="Of encoders: cpu, cuda, or auto: cuda where there is a GPU.")] = "cpu",
+    workers: Annotated[int, typer.Option(min=1, help="Processes; on a GPU each has the model once.")] = 1,
 ) -> None:
     """Score the documents of a finished run with one more card: a side file for each shard, row for row; the run stays so.
 
@@ -141,7 +143,7 @@ def score(
     """
     from curation.score_run import report, score_run, scorer_of
 
-    place, done = score_run(out, scorer_of(card, label or (), weights, pieces), workers=workers)
+    place, done = score_run(out, scorer_of(card, label or (), weights, pieces, head, device), workers=workers)
     say(report(f"{out}/{place}", done))
 
 

@@ -101,6 +101,37 @@ def fasttext(
 
 
 @train_app.command()
+def head(
+    data: Data, out: Out, name: Name,
+    encoder: Annotated[str, typer.Option(help="Folder that transformers loads, or hub:OWNER/NAME, download:OWNER/NAME.")],
+    positive: Annotated[str, typer.Option(help="The class whose probability is the score; without it, all are.")] = "",
+    regression: Annotated[bool, typer.Option("--regression", help="Labels are numbers.")] = False,
+    text: TextColumn = "text",
+    label: Annotated[str, typer.Option(help="Column of the label.")] = "label",
+    group: Group = "", cluster: Cluster = "", part: Part = "",
+    pooling: Annotated[str, typer.Option(help="mean over tokens, or first_token.")] = "mean",
+    max_tokens: Annotated[int, typer.Option(min=8, help="Longest input of the encoder.")] = 512,
+    long: Annotated[str, typer.Option(help="Of longer texts: head, head_tail, mean.")] = "head",
+    ridge: Annotated[float, typer.Option(help="Penalty on the squared weights, more than 0.")] = 1.0,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    test_share: Share = 0.2, seed: Seed = 0, licence: Licence = "", training_data: TrainedOn = "", direction: Direction = "",
+) -> None:  # fmt: skip
+    """Train a linear head over a frozen encoder (extra `neural`); scores/classify and a recipe take the card it writes."""
+    with _told():
+        from classifiers.examples import Columns
+        from classifiers.train_head import HeadSettings, train_head
+
+        settings = HeadSettings(regression, ridge, pooling, max_tokens=max_tokens, long=long, device=device)
+        card = train_head(
+            data, out, name, encoder=encoder, positive=positive, columns=Columns(text, label, group, cluster, part),
+            settings=settings, test_share=test_share, seed=seed, licence=licence, training_data=training_data,
+            direction=direction,
+        )  # fmt: skip
+    typer.echo(card.read_text(encoding="utf-8").rstrip())
+    typer.echo(f"card: {card}")
+
+
+@train_app.command()
 def ngram(
     data: Data, out: Out, name: Name,
     text: TextColumn = "text", group: Group = "", cluster: Cluster = "", part: Part = "",
