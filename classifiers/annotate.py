@@ -32,7 +32,7 @@ from classifiers.endpoint import BudgetSpent, CallFailed, Endpoint, EndpointErro
 from classifiers.examples import Columns, TrainingError
 from classifiers.rubric import InvalidAnswer, Rubric
 from classifiers.sample import Drawn
-from classifiers.train_fasttext import FastTextSettings, train_fasttext
+from classifiers.train_fasttext import FastTextSettings, train_fasttext, trainer
 
 ASKED = 2
 """Replies to one document at most: a second is asked for when the first cannot be read."""
@@ -301,12 +301,8 @@ def write_labels(path: Path, sample: Sequence[Drawn], journal: Journal, rubric: 
     return len(rows)
 
 
-def train_student(
-    labels: Path, out: Path, name: str, *, rubric: Rubric, criterion: str, at_least: int | None = None, positive: str = "",
-    settings: FastTextSettings = FastTextSettings(), test_share: float = 0.2, seed: int = 0, licence: str = "",
-) -> Path:  # fmt: skip
-    """Train a fastText classifier on one criterion of the labels: on ratings of `at_least` against the rest, or on an option,
-    `positive`, against the others. Whole sites and near-duplicates lie on one side of the split. Returns the card's path."""
+def check_student(rubric: Rubric, criterion: str, at_least: int | None, positive: str) -> None:
+    """Raise TrainingError for what a small model cannot learn from the rubric's answers, and when fasttext-new is missing."""
     known = {c.name: c for c in rubric.criteria}
     if criterion not in known:
         raise TrainingError(f"the criterion\n  wanted: one of {', '.join(known)}\n  found:  {criterion or 'none'}")
@@ -316,12 +312,23 @@ def train_student(
     if not asked.options and (at_least is None or not asked.low < at_least <= asked.high):
         wanted = f"{asked.low + 1} to {asked.high}"
         raise TrainingError(f"the rating that counts as high\n  wanted: {wanted}\n  found:  {at_least}")
+    trainer()
+
+
+def train_student(
+    labels: Path, out: Path, name: str, *, rubric: Rubric, criterion: str, at_least: int | None = None, positive: str = "",
+    settings: FastTextSettings = FastTextSettings(), test_share: float = 0.2, seed: int = 0, licence: str = "",
+) -> Path:  # fmt: skip
+    """Train a fastText classifier on one criterion of the labels: on ratings of `at_least` against the rest, or on an option,
+    `positive`, against the others. Whole sites and near-duplicates lie on one side of the split. Returns the card's path."""
+    check_student(rubric, criterion, at_least, positive)
+    options = {c.name: c.options for c in rubric.criteria}[criterion]
     table = pq.read_table(labels)
     values = table[f"label_{criterion}"].to_pylist()
-    high = positive if asked.options else "high"
-    told = [v if asked.options else ("high" if v >= (at_least or 0) else "low") for v in values]
+    high = positive if options else "high"
+    told = [v if options else ("high" if v >= (at_least or 0) else "low") for v in values]
     model = table["model"][0].as_py() if table.num_rows else "a large model"
-    what = f"{criterion} is {positive}" if asked.options else f"{criterion} is rated {at_least} or more"
+    what = f"{criterion} is {positive}" if options else f"{criterion} is rated {at_least} or more"
     counts = ", ".join(f"{n} {label}" for label, n in sorted(Counter(told).items()))
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "examples.parquet"

@@ -6,10 +6,10 @@ Source: ours.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from classifiers.annotate import Journal, Report, Terms, annotate, train_student, write_labels
+from classifiers.annotate import Journal, Report, Terms, annotate, check_student, train_student, write_labels
 from classifiers.endpoint import Budget, Endpoint, Settings
 from classifiers.examples import TrainingError
 from classifiers.rubric import load_rubric
@@ -61,6 +61,9 @@ def run_annotation(run: AnnotationRun) -> Annotated:
     """Do what is not done yet. Raises CardError for a rubric, TrainingError for data, too many unreadable answers and an
     endpoint that cannot be used; labels and report are written even then, of what was answered."""
     rubric = load_rubric(run.rubric)
+    if run.student is not None:
+        student = replace(run.student, criterion=run.student.criterion or rubric.criteria[0].name)
+        check_student(rubric, student.criterion, student.at_least, student.positive)
     endpoint = Endpoint(run.endpoint, Budget(run.most))
     sample = draw_sample(run.data, run.by, run.sample, run.seed)
     labels, report_file = run.out / "labels.parquet", run.out / "report.json"
@@ -75,10 +78,9 @@ def run_annotation(run: AnnotationRun) -> Annotated:
         raise TrainingError(f"{ended}\n  so far: {report.valid} of {report.documents} documents answered; {hint}") from ended
     if run.student is None or report.ended:
         return Annotated(report, labels, None)
-    student = run.student
     card = train_student(
-        labels, run.out, student.name, rubric=rubric, criterion=student.criterion or rubric.criteria[0].name,
-        at_least=student.at_least, positive=student.positive, settings=student.settings, test_share=student.test_share,
-        seed=student.seed, licence=student.licence,
+        labels, run.out, student.name, rubric=rubric, criterion=student.criterion, at_least=student.at_least,
+        positive=student.positive, settings=student.settings, test_share=student.test_share, seed=student.seed,
+        licence=student.licence,
     )  # fmt: skip
     return Annotated(report, labels, card)

@@ -111,6 +111,7 @@ class Endpoint:
 
     def __init__(self, settings: Settings, budget: Budget, sleep: Callable[[float], object] | None = None) -> None:
         parts = urllib.parse.urlsplit(settings.url)
+        _ = parts.port  # a ValueError where it is no number
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
             raise EndpointError(
                 f"the endpoint\n  wanted: http(s)://HOST/v1, without a name or key in it\n  found:  {_plain(settings.url)}"
