@@ -83,7 +83,7 @@ def draw_sample(data: Sequence[Path], by: Sequence[str], number: int, seed: int 
     tables = [_light(path, names) for path in files]
     table = pa.concat_tables(tables, promote_options="permissive").combine_chunks()
     ids = _digests(table["content_id"])
-    _, first = np.unique(ids, return_index=True)
+    first = _firsts(ids)
     first = first[table["has_text"].to_numpy()[first]]
     if not len(first):
         raise TrainingError("documents\n  wanted: some with text\n  found:  none")
@@ -165,14 +165,22 @@ def _host(url: str | None) -> str | None:
 
 
 def _digests(column: pa.ChunkedArray) -> np.ndarray:
-    """Two big-endian uint64 of each 16-byte content_id, as one sortable record."""
-    kind = [("high", ">u8"), ("low", ">u8")]
+    """Each 16-byte content_id as two uint64."""
+    kind = np.dtype([("high", ">u8"), ("low", ">u8")])
     try:
         whole = column.cast(pa.binary(16)).fill_null(b"\0" * 16)
     except pa.ArrowInvalid as error:
         raise TrainingError(f"content_id\n  wanted: 16 bytes each\n  found:  {error}") from error
     pieces = [np.frombuffer(c.buffers()[1], dtype=kind)[c.offset : c.offset + len(c)] for c in whole.chunks if len(c)]
     return np.concatenate([np.zeros(0, dtype=kind), *pieces])
+
+
+def _firsts(ids: np.ndarray) -> np.ndarray:
+    """The first row of each content, by content."""
+    high, low = ids["high"].astype(np.uint64), ids["low"].astype(np.uint64)
+    order = np.lexsort((low, high))
+    same = (high[order[1:]] == high[order[:-1]]) & (low[order[1:]] == low[order[:-1]])
+    return order[np.concatenate([np.ones(min(len(order), 1), dtype=bool), ~same])]
 
 
 def _codes(column: pa.ChunkedArray, bins: int) -> tuple[list[str], np.ndarray]:
