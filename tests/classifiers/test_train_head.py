@@ -84,7 +84,7 @@ def test_classes(tmp_path: Path, backbone: Path) -> None:
 
     frame = pl.DataFrame({"doc": pl.Series([0, 1], dtype=pl.UInt64), "text": [GOOD, BAD]})
     found = stage.bind(available_models(stage.models))(frame)["score_mine"]
-    assert found[0] > 0.8 > 0.2 > found[1]
+    assert found[0] > 0.7 > 0.3 > found[1]
 
 
 def test_shuffled_labels_teach_nothing(tmp_path: Path, backbone: Path) -> None:
