@@ -78,7 +78,7 @@ def made_model(shape: str, folder: Path) -> Path:
     transformers.PreTrainedTokenizerFast(tokenizer_object=made, model_max_length=MAX_TOKENS, **names).save_pretrained(folder)
     torch.manual_seed(0)
     entries = dict(SHAPES[shape])
-    config = transformers.AutoConfig.for_model(entries.pop("model_type"), num_labels=1, **entries)
+    config = transformers.AutoConfig.for_model(entries.pop("model_type"), num_labels=1, initializer_range=0.05, **entries)
     transformers.AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
     return folder
 

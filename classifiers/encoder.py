@@ -1,8 +1,8 @@
 """BERT-like encoders through transformers: classification and regression heads, NVIDIA's DeBERTa classifiers, linear heads
 over a shared pass, sentence embeddings.
 
-The only importer of torch and transformers beside its own trainer. A model is a folder; nothing is fetched here. On a CPU
-a worker computes in one thread and in float32: its scores are the same bytes in any worker of one kind of processor.
+Torch and transformers are imported here, in encoder_folder.py and in train_head.py only. Nothing is fetched. On a CPU a
+worker computes in one thread and in float32: its scores are the same bytes in any worker of one kind of processor.
 On CUDA the default is bfloat16 (autocast, weights in float32), whose scores differ within a tolerance.
 
 Source: transformers 5 (loading, heads); FineWeb-Edu (arXiv:2406.17557) and its `classification/`; NVIDIA's model cards
@@ -11,13 +11,11 @@ quality-classifier-deberta and domain-classifier; mean pooling: Sentence-BERT (a
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,18 +23,16 @@ import numpy.typing as npt
 from classifiers.card import Card, CardError, missing_extra
 from classifiers.encoder_settings import EncoderSettings
 from classifiers.preprocessing import preprocessing as find_preprocessing
-from classifiers.serve import BATCH_TOKENS, DeviceLost, Floats, OutOfMemory, Server
+from classifiers.serve import BATCH_TOKENS, WINDOW_TEXTS, DeviceLost, Floats, OutOfMemory, Server
 
 try:
     import torch
     import transformers
-    from safetensors import safe_open
-    from safetensors.torch import load_file
     from torch import nn
+
+    from classifiers.encoder_folder import FolderTokens, load_encoder, load_head
 except ModuleNotFoundError as error:
     raise missing_extra("encoders", str(error.name)) from error
-
-PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -50,45 +46,6 @@ class CardFiles:
     settings: EncoderSettings | None = None
 
 
-class FirstToken(nn.Module):
-    """A linear layer `fc` over the last hidden state of the first token of `model`: NVIDIA's classifiers. Their dropout does
-    nothing once trained."""
-
-    def __init__(self, model: nn.Module, hidden: int, outputs: int) -> None:
-        super().__init__()
-        self.model = model
-        self.fc = nn.Linear(hidden, outputs)
-
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
-        """Logits, [inputs, outputs]."""
-        hidden = self.model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        return self.fc(hidden[:, 0, :])
-
-
-class FolderTokens:
-    """The tokenizer of a folder, as transformers loads it."""
-
-    def __init__(self, folder: Path) -> None:
-        try:
-            loaded = transformers.AutoTokenizer.from_pretrained(str(folder), local_files_only=True, use_fast=True)
-            self._backend = loaded.backend_tokenizer
-        except (OSError, ValueError, KeyError, AttributeError) as error:
-            raise _unusable(folder, "a tokenizer of the tokenizers library", error) from error
-        self._backend.no_truncation()
-        self._backend.no_padding()
-        bare = self._backend.encode("a", add_special_tokens=False).ids
-        whole = self._backend.encode("a", add_special_tokens=True).ids
-        start = next((i for i in range(len(whole)) if whole[i : i + len(bare)] == bare), 0)
-        self.prefix, self.suffix = tuple(whole[:start]), tuple(whole[start + len(bare) :])
-        self.padding = int(loaded.pad_token_id or 0)
-        self.key = self._backend.to_str()
-
-    def encode(self, texts: Sequence[str]) -> list[npt.NDArray[np.int32]]:
-        """Tokens of each text, without special ones."""
-        made = self._backend.encode_batch_fast(list(texts), add_special_tokens=False)
-        return [np.array(encoding.ids, dtype=np.int32) for encoding in made]
-
-
 class Encoder:
     """A loaded encoder with its heads, on a device. Is a Model of serve.py."""
 
@@ -98,19 +55,8 @@ class Encoder:
         self.columns = 0
         self._folder, self._device = folder, torch.device(device)
         self._autocast = precision == "bfloat16"
-        config = _read_config(folder)
-        if settings.head == "sequence_classification":
-            self._model, loaded = _sequence_classification(folder, config)
-            self.outputs = int(loaded.num_labels)
-        elif settings.head == "first_token":
-            self._model, loaded = _first_token(folder, config, settings)
-            self.outputs = len(config["id2label"])
-        else:
-            self._model, loaded = _bare(folder)
-            self.outputs = int(loaded.hidden_size)
-        _check_length(folder, loaded, settings.max_tokens)
-        names = config.get("id2label") or {}
-        self._names = [str(names.get(str(i), f"LABEL_{i}")) for i in range(self.outputs)]
+        self._model, self._names = load_encoder(folder, settings)
+        self.outputs = len(self._names)
         self._model = self._model.to(self._device).eval()
         self._heads: list[_Head] = []
 
@@ -162,8 +108,11 @@ class Encoder:
             raise
 
     def fetch(self, scores: torch.Tensor) -> Floats:
-        """Scores in memory."""
-        return scores.cpu().numpy()
+        """Scores in memory. Raises DeviceLost: what failed on the way here was no batch that could be halved."""
+        try:
+            return scores.cpu().numpy()
+        except RuntimeError as error:
+            raise DeviceLost(str(error).splitlines()[0]) from error
 
     def _moved(self, array: npt.NDArray[np.int64]) -> torch.Tensor:
         made = torch.from_numpy(array)
@@ -242,8 +191,7 @@ def open_cards(
         own = FolderTokens(folders[id(encoder)])
         models.append((encoder, tokenizers.setdefault(own.key, own)))
     names = [name for encoder in loaded.values() for name in labels[id(encoder)]]
-    on_cpu = device == "cpu"
-    return Server(models, names, exact=on_cpu, budget=budget or BATCH_TOKENS[torch.device(device).type], ahead=not on_cpu)
+    return _server(models, names, device, budget)
 
 
 def open_embedding(
@@ -259,9 +207,15 @@ def open_embedding(
     _prepare(device, threads)
     encoder = Encoder(folder, settings, device=device, precision=precision)
     names = [f"e{i}" for i in range(encoder.add_embedding())]
-    on_cpu = device == "cpu"
-    budget = budget or BATCH_TOKENS[torch.device(device).type]
-    return Server([(encoder, FolderTokens(folder))], names, exact=on_cpu, budget=budget, ahead=not on_cpu)
+    return _server([(encoder, FolderTokens(folder))], names, device, budget)
+
+
+def _server(models: Sequence[tuple[Encoder, FolderTokens]], labels: Sequence[str], device: str, budget: int) -> Server:
+    kind = torch.device(device).type
+    on_cpu = kind == "cpu"
+    return Server(
+        models, labels, exact=on_cpu, budget=budget or BATCH_TOKENS[kind], ahead=not on_cpu, window=WINDOW_TEXTS[kind]
+    )
 
 
 class EncoderClassifier:
@@ -303,19 +257,6 @@ def _prepare(device: str, threads: int) -> None:
     transformers.utils.logging.disable_progress_bar()
 
 
-def load_head(path: Path, hidden: int) -> tuple[torch.Tensor, torch.Tensor, list[str]]:
-    """Weight [outputs, hidden], bias [outputs] and labels of a linear head. Raises CardError for another file."""
-    try:
-        with safe_open(str(path), "pt") as stream:
-            labels = json.loads((stream.metadata() or {})["labels"])
-            weight, bias = stream.get_tensor("weight").float(), stream.get_tensor("bias").float()
-    except Exception as error:  # safetensors raises an error type of its own
-        raise _unusable(path, "a linear head: weight, bias and labels", error) from error
-    if weight.shape != (len(labels), hidden) or bias.shape != (len(labels),):
-        raise _unusable(path, f"a weight of {len(labels)} x {hidden}", ValueError(f"one of {tuple(weight.shape)}"))
-    return weight, bias, [str(label) for label in labels]
-
-
 def _pooled(hidden: torch.Tensor, attention: torch.Tensor | None, settings: EncoderSettings) -> torch.Tensor:
     if settings.pooling == "first_token":
         made = hidden[:, 0]
@@ -325,67 +266,6 @@ def _pooled(hidden: torch.Tensor, attention: torch.Tensor | None, settings: Enco
         seen = attention.unsqueeze(-1).to(hidden.dtype)
         made = (hidden * seen).sum(dim=1) / seen.sum(dim=1)
     return nn.functional.normalize(made, dim=1) if settings.normalise else made
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
-    try:
-        return json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise _unusable(folder, "a folder of a transformers model, with its config.json", error) from error
-
-
-def _sequence_classification(folder: Path, config: dict[str, Any]) -> tuple[nn.Module, Any]:
-    """transformers makes up weights that a folder lacks, with a warning: here it is an error."""
-    kinds = config.get("architectures") or ["none"]
-    if not any("SequenceClassification" in str(kind) for kind in kinds):
-        raise _unusable(folder, "an architecture for sequence classification", ValueError(", ".join(map(str, kinds))))
-    model = _loaded(folder, transformers.AutoModelForSequenceClassification)
-    return model, model.config
-
-
-def _bare(folder: Path) -> tuple[nn.Module, Any]:
-    model = _loaded(folder, transformers.AutoModel)
-    return model, model.config
-
-
-def _loaded(folder: Path, kind: Any) -> Any:
-    try:
-        model, facts = kind.from_pretrained(str(folder), local_files_only=True, dtype=torch.float32, output_loading_info=True)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise _unusable(folder, "a model that transformers loads", error) from error
-    # a pooler that no head of ours reads may be missing
-    missing = sorted(key for key in facts["missing_keys"] if kind is not transformers.AutoModel or "pooler" not in key)
-    if missing:
-        raise _unusable(folder, "all weights of the architecture", ValueError(f"none for {', '.join(missing[:3])}"))
-    return model
-
-
-def _first_token(folder: Path, config: dict[str, Any], settings: EncoderSettings) -> tuple[nn.Module, Any]:
-    if "id2label" not in config or "base_model" not in config:
-        raise _unusable(folder, "a config.json with base_model and id2label", ValueError(", ".join(config)))
-    base = dict(settings.base)
-    try:
-        if base:
-            made = transformers.AutoConfig.for_model(base.pop("model_type"), **base)
-        else:
-            beside = folder / str(config["base_model"])
-            named = str(beside) if beside.is_dir() else str(config["base_model"])
-            made = transformers.AutoConfig.from_pretrained(named, local_files_only=True)
-        model = FirstToken(transformers.AutoModel.from_config(made), int(made.hidden_size), len(config["id2label"]))
-        model.load_state_dict(load_file(str(folder / "model.safetensors")), strict=True)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise _unusable(folder, f"weights `model.*` of {config['base_model']} and `fc.*`", error) from error
-    return model.float(), made
-
-
-def _check_length(folder: Path, config: Any, wanted: int) -> None:
-    """Raise CardError where the model has no position for its last token. Relative positions have no end."""
-    if not getattr(config, "position_biased_input", True) or not hasattr(config, "max_position_embeddings"):
-        return
-    offset = (config.pad_token_id or 0) + 1 if "roberta" in str(config.model_type) else 0
-    most = int(config.max_position_embeddings) - offset
-    if wanted > most:
-        raise CardError(f"weights {folder}\n  wanted: inputs of {wanted} tokens, as the card says\n  found:  a model of {most}")
 
 
 def _places(folder: Path, wanted: Sequence[str], on_card: Sequence[str], names: Sequence[str]) -> list[int]:
@@ -399,8 +279,3 @@ def _places(folder: Path, wanted: Sequence[str], on_card: Sequence[str], names: 
         shown = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
         raise CardError(f"weights {folder}\n  wanted: the labels {', '.join(wanted)}\n  found:  a model of {shown}")
     return [list(names).index(label) for label in wanted]
-
-
-def _unusable(path: Path, wanted: str, error: Exception) -> CardError:
-    said = (str(error).splitlines() or [""])[0][:300]
-    return CardError(f"weights {path}\n  wanted: {wanted}\n  found:  {type(error).__name__}: {said}")

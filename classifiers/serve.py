@@ -1,6 +1,6 @@
 """Serve encoders: texts in, scores out, in batches that keep an accelerator busy and leave scores what they are.
 
-A window of texts is tokenised (on an accelerator: while the window before it is scored), cut into inputs of the model's
+A window of texts is tokenised (on an accelerator: while the windows before it are scored), cut into inputs of the model's
 length, and batched by a budget of tokens. On a CPU a batch holds inputs of one length, so nothing is ever padded or masked.
 On an accelerator inputs are sorted by length, longest first, and padded to a few lengths. Batches follow from the texts of
 the call, never from load or from the worker: the same texts give the same bytes. Alone or in another company a text's score
@@ -34,7 +34,8 @@ Real text has 1 to 6; only runs of white space or of one character, which many t
 BATCH_TOKENS = {"cpu": 1024, "cuda": 65_536}
 """Budget of a batch where none is given. A CPU core gains nothing from more."""
 
-WINDOW_TEXTS = 4096
+WINDOW_TEXTS = {"cpu": 4096, "cuda": 512}
+"""Texts a window. Many find others of their length; on an accelerator few, so that the first is soon there to work on."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -151,11 +152,36 @@ def character_limit(settings: EncoderSettings) -> int:
     return settings.characters or CHARACTERS_PER_TOKEN * settings.max_tokens * windows
 
 
+Waiting = list[tuple[npt.NDArray[np.int64], Any]]
+"""Inputs of a batch, and what the model's `run` returned for them."""
+
+
 @dataclass
 class _Served:
     model: Model
     tokens: Tokens
     first: int
+
+
+@dataclass
+class _Launched:
+    """A window that a model works on. `first`: its first text."""
+
+    served: _Served
+    inputs: Inputs
+    first: int
+    waiting: Waiting
+
+    def collect(self, scores: Floats, failures: dict[int, Exception]) -> None:
+        """Write the window's scores in their place; a score that is no number is a failure."""
+        found = np.full((len(self.inputs.texts), self.served.model.columns), np.nan, dtype=np.float32)
+        for rows, made in self.waiting:
+            found[rows] = self.served.model.fetch(made)
+        for text in np.unique(self.inputs.texts[~np.isfinite(found).all(axis=1)]):
+            failures.setdefault(self.first + int(text), ValueError("the model's score is not a finite number"))
+        rows = np.unique(self.inputs.texts)
+        columns = slice(self.served.first, self.served.first + self.served.model.columns)
+        scores[self.first + rows, columns] = _means(self.inputs, found, rows)
 
 
 class Server:
@@ -169,7 +195,7 @@ class Server:
         exact: bool,
         budget: int,
         ahead: bool = False,
-        window: int = WINDOW_TEXTS,
+        window: int = WINDOW_TEXTS["cpu"],
     ) -> None:
         """`labels` of all models' columns, in order; `exact`: nothing is padded; `budget` in tokens a batch; `ahead`: tokenise
         in a thread while the model works; `window` in texts."""
@@ -201,12 +227,18 @@ class Server:
         """Scores, and text -> error for those the model failed on, whose rows are NaN."""
         scores = np.full((len(texts), len(self._labels)), np.nan, dtype=np.float32)
         failures: dict[int, Exception] = {}
+        under_way: list[_Launched] = []
         for first, made in self._windows(texts):
-            for served, inputs in zip(self._served, made, strict=True):
-                found = self._run_all(served, inputs, first, failures)
-                columns = slice(served.first, served.first + served.model.columns)
-                rows = np.unique(inputs.texts)
-                scores[first + rows, columns] = _means(inputs, found, rows)
+            before = under_way
+            under_way = [
+                _Launched(served, inputs, first, self._launch(served, inputs, first, failures))
+                for served, inputs in zip(self._served, made, strict=True)
+            ]
+            # only now, with the next work handed over, so that an accelerator does not wait for its scores to be taken
+            for launched in before:
+                launched.collect(scores, failures)
+        for launched in under_way:
+            launched.collect(scores, failures)
         scores[list(failures)] = np.nan
         return scores, failures
 
@@ -236,24 +268,19 @@ class Server:
             found.append(_pack(made[key], served.tokens, settings))
         return found
 
-    def _run_all(self, served: _Served, inputs: Inputs, first: int, failures: dict[int, Exception]) -> Floats:
-        """Scores of the inputs, [inputs, columns]; NaN rows for those that failed."""
-        waiting: list[tuple[npt.NDArray[np.int64], Any]] = []
+    def _launch(self, served: _Served, inputs: Inputs, first: int, failures: dict[int, Exception]) -> Waiting:
+        """Hand all inputs to the model, in batches."""
+        waiting: Waiting = []
         for batch in plan(inputs.lengths, self._budget, exact=self._exact):
             self._run(served, inputs, batch, waiting, first, failures)
-        found = np.full((len(inputs.texts), served.model.columns), np.nan, dtype=np.float32)
-        for rows, scores in waiting:
-            found[rows] = served.model.fetch(scores)
-        for text in np.unique(inputs.texts[~np.isfinite(found).all(axis=1)]):
-            failures.setdefault(first + int(text), ValueError("the model's score is not a finite number"))
-        return found
+        return waiting
 
     def _run(
         self,
         served: _Served,
         inputs: Inputs,
         rows: npt.NDArray[np.int64],
-        waiting: list[tuple[npt.NDArray[np.int64], Any]],
+        waiting: Waiting,
         first: int,
         failures: dict[int, Exception],
     ) -> None:

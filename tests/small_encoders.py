@@ -1,4 +1,4 @@
-"""Encoders of a few thousand weights, made at random from a configuration, with a tokenizer trained in a moment."""
+"""Encoders of a few thousand weights, made at random from a configuration, with a tokenizer of a few words."""
 
 from __future__ import annotations
 
@@ -24,17 +24,18 @@ DEBERTA = {
 
 
 @cache
-def trained_tokenizer() -> str:
-    """A WordPiece tokenizer with BERT's special tokens, as JSON; one a process, since its training breaks ties at random."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+def word_piece_tokenizer() -> str:
+    """A WordPiece tokenizer with BERT's special tokens, as JSON: the words of GOOD and BAD, and letters for all others. It is
+    not trained, since training breaks ties at random."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-    made = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    words = [*sorted(set((GOOD + " " + BAD).split())), *letters[1:], *(f"##{letter}" for letter in letters)]
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", *(word for word in words if word != "a")]
+    made = Tokenizer(models.WordPiece({token: i for i, token in enumerate(tokens)}, unk_token="[UNK]"))
     made.normalizer = normalizers.BertNormalizer()
     made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    trainer = trainers.WordPieceTrainer(vocab_size=120, special_tokens=special, show_progress=False)
-    made.train_from_iterator([GOOD, BAD], trainer)
-    ends = [("[CLS]", made.token_to_id("[CLS]")), ("[SEP]", made.token_to_id("[SEP]"))]
+    ends = [(name, made.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
     made.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
     return made.to_str()
 
@@ -45,7 +46,7 @@ def small_tokenizer(folder: Path) -> Any:
     from transformers import PreTrainedTokenizerFast
 
     names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
-    fast = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(trained_tokenizer()), model_max_length=64, **names)
+    fast = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(word_piece_tokenizer()), model_max_length=64, **names)
     fast.save_pretrained(folder)
     return fast
 

@@ -208,6 +208,46 @@ def test_weights_that_a_folder_lacks_are_not_made_up(folders: Path, tmp_path: Pa
         open_cards([CardFiles(card(), tmp_path / "classes")])
 
 
+def test_a_processor_without_memory_is_asked_for_less(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from classifiers.encoder import Encoder
+
+    outputs = Encoder._outputs
+
+    def full(self: Encoder, ids: torch.Tensor, attention: torch.Tensor | None) -> torch.Tensor:
+        if ids.numel() > 100:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp:1] . DefaultCPUAllocator: can't allocate memory: you tried")
+        return outputs(self, ids, attention)
+
+    documents = ["planets move"] * 50 + ["planets"] * 3
+    expected = score(CardFiles(card(), folders / "classes"), documents)
+    served = open_cards([CardFiles(card(), folders / "classes")])
+    monkeypatch.setattr(Encoder, "_outputs", full)
+    assert np.abs(served.score(documents) - expected).max() <= 1e-6 and served.budget <= 100
+
+
+def test_what_fails_on_the_way_back_is_the_devices_fault(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from classifiers.serve import DeviceLost
+
+    served = open_cards([CardFiles(card(), folders / "classes")])
+
+    def lost(tensor: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered\nmore")
+
+    monkeypatch.setattr(torch.Tensor, "cpu", lost)
+    with pytest.raises(DeviceLost, match="illegal memory access was encountered$"):
+        served.score([GOOD, BAD])
+
+
+def test_the_tokenizer_is_given_a_few_texts_at_once(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from classifiers import encoder_folder
+
+    tokenizer = encoder_folder.FolderTokens(folders / "classes")
+    documents = texts(11)
+    whole = tokenizer.encode(documents)
+    monkeypatch.setattr(encoder_folder, "TOKENISED_TEXTS", 4)
+    assert [list(t) for t in tokenizer.encode(documents)] == [list(t) for t in whole] and len(whole) == 11
+
+
 def test_a_head_of_another_encoder_is_refused(folders: Path, tmp_path: Path) -> None:
     small_head(tmp_path / "other.safetensors", ["x"], hidden=16)
     given = CardFiles(card(head="linear"), folders / "backbone", tmp_path / "other.safetensors")

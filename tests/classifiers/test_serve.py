@@ -93,6 +93,23 @@ def test_scores_come_back_in_order(texts: list[str], exact: bool, budget: int, w
     assert np.array_equal(found, np.array([expected(t) for t in texts]).reshape(-1, 2), equal_nan=True)
 
 
+def test_the_next_window_is_handed_over_before_scores_are_taken() -> None:
+    events: list[str] = []
+
+    class Recorded(Sums):
+        def run(self, tokens: np.ndarray, mask: np.ndarray) -> np.ndarray:
+            events.append("run")
+            return super().run(tokens, mask)
+
+        def fetch(self, scores: np.ndarray) -> np.ndarray:
+            events.append("fetch")
+            return super().fetch(scores)
+
+    texts = ["ab", "cd", "ef"]
+    assert server(Recorded(), window=1).score(texts).tolist() == [expected(t) for t in texts]
+    assert events == ["run", "run", "fetch", "run", "fetch", "fetch"]
+
+
 def test_batches_follow_from_the_texts_alone() -> None:
     texts = ["abc" * (i % 4) for i in range(50)]
     models = [Sums(), Sums()]

@@ -20,7 +20,7 @@ def test_it_runs_on_a_processor_and_both_ways_score_alike(tmp_path: Path) -> Non
     text = serve_gpu.report(serve_gpu.made_model("small", tmp_path), given)
     assert len(re.findall(r"^\| curation, float32 \| [\d,]+ \| [\d.]+ \| [\d,]+ \|  \| \d+% \|$", text, re.M)) == 3
     difference, spread = re.findall(r"- curation, float32: (\S+), scores spread by (\S+)", text)[0]
-    assert float(difference) <= 1e-5 < 1e-4 < float(spread) and "only shows that it runs" in text
+    assert 100 * float(difference) <= float(spread) and "only shows that it runs" in text
 
 
 def test_tokens_and_arithmetic(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from curation.recipe import from_yaml, to_yaml
 from curation.run_stage import StageCount, run_stage
 from curation.runners.drive import run_pipeline
 from curation.runners.local import LocalExecutor
+from curation.score_run import score_run, scorer_of
 from curation.scorers.classify import Classify
 from curation.sinks.parquet import Parquet
 
@@ -244,3 +245,20 @@ def test_a_recipe_in_yaml(folder: Path) -> None:
     stage = Classify(card=str(folder / "one.toml"), also=(str(folder / "two.toml"),))
     pipeline = recipe(stage, 0.5)
     assert from_yaml(to_yaml(pipeline), allow_code=True).fingerprint() == pipeline.fingerprint()
+
+
+def test_a_finished_run_is_given_one_more_score(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("".join(f"{GOOD} {w}\n{BAD} {w}\n" for w in GOOD.split()))
+    run(Classify(card=str(folder / "classes.toml")), tmp_path / "in.txt", tmp_path / "out", at_least=0.0)
+    card = str(folder / "edu.toml")
+    place, done = score_run(str(tmp_path / "out"), scorer_of(card, device="auto"))
+    shards = sorted((tmp_path / "out/documents").glob("*.parquet"))
+    assert len(done) == len(shards) and sum(part.known for part in done) == 2 * len(GOOD.split())
+    for shard in shards:
+        side, texts = pl.read_parquet(tmp_path / "out" / place / shard.name), pl.read_parquet(shard)["text"].to_list()
+        alone = scores(Classify(card=card), texts)["score_edu"]
+        assert side.columns == ["doc", "score_edu"] and (side["score_edu"] - alone).abs().max() <= 1e-6 and alone.std() > 0
+    with pytest.raises(RecipeError, match="head, device"):
+        scorer_of("perplexity_en", device="cuda")
+    with pytest.raises(RecipeError, match="nothing beside a card of kind linear_fasttext"):
+        scorer_of("quality_en", device="cuda")

@@ -85,32 +85,38 @@ def run(folder: Path, out: str, runner: str = "local", workers: int = 1) -> None
     run_pipeline(recipe(folder), [str(folder / "in.txt")], str(folder / out), executor_maker(runner, workers=workers))
 
 
-def undisturbed(folder: Path) -> dict[str, bytes]:
+def committed(out: Path) -> dict[str, int]:
+    """Commit record -> inode: a unit that ran again would have another."""
+    return {p.name: p.stat().st_ino for p in (out / "work/commits").glob("*.json")}
+
+
+@pytest.fixture
+def wanted(folder: Path) -> dict[str, bytes]:
+    """Files of a run that nothing disturbed."""
     run(folder, "whole")
     found = snapshot(folder / "whole")
     assert len(committed(folder / "whole")) > 6 and found
     return found
 
 
-def committed(out: Path) -> dict[str, int]:
-    """Commit record -> inode: a unit that ran again would have another."""
-    return {p.name: p.stat().st_ino for p in (out / "work/commits").glob("*.json")}
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_everything_dies_and_the_same_command_resumes(folder: Path, workers: int) -> None:
-    """With one worker the run itself is what dies; with two, each new worker does until the run gives up or goes on."""
-    wanted = undisturbed(folder)
+def test_the_run_dies_and_the_same_command_resumes(folder: Path, wanted: dict[str, bytes]) -> None:
     (folder / "life-0").touch()
-    process = multiprocessing.get_context("spawn").Process(target=run, args=(folder, "out", "local", workers))
+    process = multiprocessing.get_context("spawn").Process(target=run, args=(folder, "out"))
     process.start()
     process.join(120)
-    assert process.exitcode == (-signal.SIGKILL if workers == 1 else 0) and not list(folder.glob("life-*"))
+    assert process.exitcode == -signal.SIGKILL and not list(folder.glob("life-*"))
     before = committed(folder / "out")
-    assert before and (workers == 2 or len(before) < len(committed(folder / "whole")))
-    run(folder, "out", workers=workers)
+    assert 0 < len(before) < len(committed(folder / "whole"))
+    run(folder, "out")
     after = committed(folder / "out")
     assert {name: after[name] for name in before} == before, "finished units were repeated"
+    assert snapshot(folder / "out") == wanted
+
+
+def test_a_worker_dies_and_the_run_goes_on(folder: Path, wanted: dict[str, bytes], caplog: pytest.LogCaptureFixture) -> None:
+    (folder / "life-0").touch()
+    run(folder, "out", workers=2)
+    assert "a worker was killed" in caplog.text and not list(folder.glob("life-*"))
     assert snapshot(folder / "out") == wanted
 
 
@@ -124,9 +130,7 @@ def cluster() -> Iterator[None]:
     ray.shutdown()
 
 
-def test_actors_of_a_cluster_die_and_the_run_goes_on(cluster: None, folder: Path) -> None:
-    wanted = undisturbed(folder)
-    for life in range(2):
-        (folder / f"life-{life}").touch()
+def test_an_actor_of_a_cluster_dies_and_the_run_goes_on(cluster: None, folder: Path, wanted: dict[str, bytes]) -> None:
+    (folder / "life-0").touch()
     run(folder, "out", "ray", workers=2)
     assert not list(folder.glob("life-*")) and snapshot(folder / "out") == wanted
