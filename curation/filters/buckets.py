@@ -47,8 +47,8 @@ class Buckets(GlobalStage):
     `names`: one more than there are cuts. `drop`: buckets whose documents fall; the bucket is the reason.
 
     `partitions` (2 to 65,536): the values are counted in all but one of them, evenly by language and bin: a match holds about
-    40 bytes a document over their number. Sketches hold each batch's distinct values, 20 bytes a document at most before
-    compression; the steps after it hold one bin of each cut. Raises RecipeError on settings that do not fit each other.
+    200 bytes a document over their number. A sketch is 4 to 20 bytes a document; the steps after the match hold one bin of
+    each cut, the last one about 180 bytes for each batch and value of `by` in it. Raises RecipeError on settings that do not fit each other.
     """
 
     column: str = "score_ccnet"
