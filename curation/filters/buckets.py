@@ -48,8 +48,8 @@ class Buckets(GlobalStage):
 
     `partitions` (2 to 65,536): the values are counted in all but one of them, evenly by language and bin: a match holds about
     200 bytes a document over their number. A sketch is 4 to 20 bytes a document; the steps after the match hold one bin of
-    each cut, the last one about 180 bytes for each batch and value of `by` in it. Raises RecipeError on settings that do not fit
-    each other.
+    each cut, the last one about 180 bytes for each batch and value of `by` in it. Raises RecipeError on settings that do not
+    fit each other.
     """
 
     column: str = "score_ccnet"
