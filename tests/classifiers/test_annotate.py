@@ -19,6 +19,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import reference_corpus
 from chat_server import Act, Seen, chat_server
 from small_models import BAD, GOOD
 
@@ -337,3 +338,23 @@ def test_a_changed_rubric_asks_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     found, seen = annotated(tmp_path, lambda text, n: good(text))
     assert len(seen.requests) == 60 and found.report.known == 0
     assert set(pq.read_table(found.labels)["prompt"].to_pylist()) == {changed.prompt_version}
+
+
+def test_real_and_hostile_documents_are_shown_as_they_are(tmp_path: Path, data_folder: Path) -> None:
+    real = reference_corpus.documents(data_folder)
+    hostile = reference_corpus.hostile_texts()
+    groups = [d.group for d in real] + ["hostile"] * len(hostile)
+    texts = [d.text for d in real] + list(hostile.values())
+    data = tmp_path / "data.parquet"
+    pq.write_table(pa.table({"text": pa.array(texts, pa.large_string()), "group": groups}), data, row_group_size=500)
+    shown: list[str] = []
+    with chat_server(lambda text, n: shown.append(text) or good(text)) as (url, _):  # type: ignore[func-returns-value]
+        found = run_annotation(
+            AnnotationRun((data,), tmp_path / "out", "education", 400, ("group",), 0, 0, Terms(), Settings(url, "big"))
+        )
+    table = pq.read_table(found.labels)
+    sampled = table["text"].to_pylist()
+    assert found.report.valid == len(sampled) == len(set(sampled)) and 350 < len(sampled) <= 400 and set(sampled) <= set(texts)
+    assert sorted(text[:8000] for text in sampled) == sorted(shown)
+    assert table["label_education"].to_pylist() == [rating(text[:8000]) for text in sampled]
+    assert set(table["stratum"].to_pylist()) == {f"group={g}" for g in set(groups)}
