@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from classifiers.encoder_settings import EncoderSettings
-from classifiers.serve import DeviceLost, OutOfMemory, Server, cut, plan, rounded_length
+from classifiers.serve import BATCH_COST, DeviceLost, OutOfMemory, Server, cut, plan, rounded_length
 
 LENGTHS = st.lists(st.integers(1, 700), max_size=200).map(lambda lengths: np.array(lengths, dtype=np.int64))
 
@@ -65,9 +65,19 @@ def test_every_input_is_in_one_batch_within_the_budget(lengths: np.ndarray, budg
     for batch in batches:
         width = lengths[batch].max() if exact else rounded_length(int(lengths[batch].max()))
         assert len(batch) == 1 or width * len(batch) <= budget
-        assert not exact or len(set(lengths[batch].tolist())) == 1
+        if exact:
+            for length, count in zip(*np.unique(lengths[batch], return_counts=True), strict=True):
+                whole = count == np.count_nonzero(lengths == length)
+                assert length == width or (whole and count * (width - length) <= BATCH_COST)
         widths.append(width)
     assert widths == sorted(widths, reverse=True)
+
+
+def test_a_few_shorter_inputs_come_along_and_many_do_not() -> None:
+    lengths = np.array([40] * 3 + [39] * 8 + [38] * 9 + [30], dtype=np.int64)
+    found = [sorted(set(lengths[batch].tolist())) for batch in plan(lengths, 10_000, exact=True)]
+    assert found == [[39, 40], [30, 38]]
+    assert plan(np.empty(0, dtype=np.int64), 10, exact=True) == plan(np.empty(0, dtype=np.int64), 10, exact=False) == []
 
 
 @given(lengths=LENGTHS, budget=st.integers(1, 3000))
