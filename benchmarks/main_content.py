@@ -2,9 +2,9 @@
 
     python benchmarks/main_content.py DATA_FOLDER MODEL_FOLDER [--only PART ...]
 
-MODEL_FOLDER is where benchmarks/train_main_content.py wrote: its main_content_pages.jsonl holds, for every gold page, the text
-by a model that has not seen the page's site. Texts of the libraries are kept there too, so that a second run is quick. Writes
-benchmarks/main_content.md unless `--only` is given. Quarter of an hour on one core.
+MODEL_FOLDER is where benchmarks/train_main_content.py wrote: its main_content_pages.jsonl holds, for every gold page, the
+answers of a model that has not seen the page's site. Texts of the libraries are kept there too, so that a second run is quick.
+Writes benchmarks/main_content.md unless `--only` is given. Quarter of an hour on one core.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ import main_content_pages as made  # noqa: E402
 from gold_sets import GOLD_SETS, MORE_GOLD_SETS, GoldPage, directly_resiliparse, directly_trafilatura  # noqa: E402
 
 from classifiers.metrics import Interval  # noqa: E402
-from curation.extractors.main_content import BLOCKS, make_page_function  # noqa: E402
+from curation.extractors.main_content import BLOCKS, chosen_text, make_page_function, read_page  # noqa: E402
 from curation.extractors.main_content_training import mean_of_first, segment_f1, token_f1  # noqa: E402
 from curation.sources.charset import to_utf8  # noqa: E402
 
@@ -64,8 +64,14 @@ class Gold:
 
     def __init__(self, data: Path, folder: Path) -> None:
         self.pages: dict[str, list[GoldPage]] = {name: list(load(data)) for name, load in SETS.items()}
-        rows = [json.loads(line) for line in (folder / "main_content_pages.jsonl").read_text("utf-8").splitlines()]
-        ours = {(row["source"], row["name"]): row["text"] for row in rows}
+        rows = [json.loads(line) for line in (folder / "main_content_pages.jsonl").open("rb")]
+        answers = {(row["source"], row["name"]): np.array(row["answers"], np.float32) for row in rows}
+        ours = {}
+        for name, pages in self.pages.items():
+            for page in pages:
+                reading = read_page(page.page.encode("utf-8", "replace"))
+                if reading is not None:
+                    ours[name, page.name] = chosen_text(reading, answers[name, page.name])
         self.languages = {(row["source"], row["name"]): row["language"] for row in rows}
         self.texts = {"main_content": ours}
         for peer, extract in PEERS.items():

@@ -1,8 +1,8 @@
 """The quality gate of the extractors, on gold sets of real pages (tests/gold_sets.py).
 
 Two promises of the libraries' stages: our stage gives, page by page, the very text the library gives for the correctly
-decoded page; and the mean scores stay at or above tests/golden/extraction_quality.json. `CURATION_FLOORS=raise` writes higher floors; it
-refuses lower ones: edit the file by hand and say why in the commit.
+decoded page; and the mean scores stay at or above tests/golden/extraction_quality.json.
+`CURATION_FLOORS=raise` writes higher floors; it refuses lower ones: edit the file by hand and say why in the commit.
 """
 
 from __future__ import annotations

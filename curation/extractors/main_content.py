@@ -145,7 +145,8 @@ def chosen_text(
     markdown: bool = False,
 ) -> str:
     """The text of the blocks that the `answers` (float32) and the options keep."""
-    keep = select(reading.elements, reading.groups, reading.measures, answers, np.float32(threshold), comments, headline)
+    bound = np.float32(threshold)
+    keep = select(reading.elements, reading.groups, reading.measures, reading.text, answers, bound, comments, headline)
     if reading.stride > 1:
         keep = expand(keep, reading.stride, len(reading.blocks))
     return render(reading.elements, reading.blocks, reading.text, keep, markdown).tobytes().decode("utf-8", "replace")

@@ -145,7 +145,7 @@ def train_main_content(
 ) -> Path:
     """Train on gold rows, measure on folds of sites when asked to, write `<name>.npz` and its card into `out`; the card.
 
-    What was measured with goes, page by page with the text extracted, to `<name>_pages.jsonl`: it is not for publishing.
+    What was measured with goes, page by page with the answers for its blocks, to `<name>_pages.jsonl`.
     """
     pages = [found for row in rows if (found := gold_reading(row)) is not None]
     used = [page for page in pages if page.page.weight > 0]
@@ -179,9 +179,9 @@ def _quality(
     answers = cross_validated([p.page for p in pages], settings, [p.page.weight > 0 for p in pages], progress)
     texts = [chosen_text(p.reading, a) for p, a in zip(pages, answers, strict=True)]
     with found.open("w", encoding="utf-8") as stream:
-        for page, text in zip(pages, texts, strict=True):
-            line = {"source": page.source, "name": page.name, "site": page.page.site, "language": page.language, "text": text}
-            stream.write(json.dumps(line, ensure_ascii=False) + "\n")
+        for page, found_answers in zip(pages, answers, strict=True):
+            line = {"source": page.source, "name": page.name, "site": page.page.site, "language": page.language}
+            stream.write(json.dumps(line | {"answers": [round(float(a), 4) for a in found_answers]}) + "\n")
     groups = dict.fromkeys((page.source, "") for page in pages)
     groups |= dict.fromkeys(sorted((page.source, page.language) for page in pages if page.language))
     for source, language in groups:

@@ -10,7 +10,23 @@ import numpy as np
 from curation.text.block_measures import CHARS, TITLED, WORDS
 from curation.text.compiled import kernel, leaf
 from curation.text.html_blocks import ELEMENT, END, LINK_BYTES, START
-from curation.text.html_names import COMMENT_KIND, FORM, H1, H6, HEADING, NAV, QUOTE, TD, TH
+from curation.text.html_names import (
+    ASIDE,
+    BUTTON,
+    COMMENT_KIND,
+    FOOTER,
+    FORM,
+    H1,
+    H6,
+    HEADER,
+    HEADING,
+    HIDDEN,
+    NAV,
+    QUOTE,
+    TABLE_TAG,
+    TD,
+    TH,
+)
 from curation.text.html_tree import CELL, CODE, FLAG_BITS, ITEM, KIND_BITS, LISTS, PARENT, ROW, TAG_ID
 
 COMMENT_FACTOR = np.float32(0.25)
@@ -22,6 +38,10 @@ LEAST = np.float32(0.05)
 HEADLINE_REACH = 14
 HEADLINE_TITLE = 0.6
 LEAD_WORDS = 15
+GAP_BLOCKS = 4
+GAP_ANSWER = np.float32(0.3)
+"""What the answer for one of at most so many blocks between two kept ones must reach for them to be kept too."""
+FRAME = NAV | ASIDE | FOOTER | FORM | BUTTON | HIDDEN | HEADER
 SHORT_CELL = 200
 """Bytes of a table cell up to which cells stand side by side; longer ones are the paragraphs of a layout."""
 
@@ -52,15 +72,57 @@ def _add_headline(elements, blocks, measures, keep):
         keep[found] = True
 
 
+@leaf
+def _follows(elements, blocks, text, b):
+    """Whether a block is code, or one formula on its own: it belongs to the text around it, and reads like nothing."""
+    last = blocks[b, END] - 1
+    return elements[blocks[b, ELEMENT], CODE] >= 0 or (text[blocks[b, START]] == 36 and text[last] == 36)
+
+
+@leaf
+def _as_neighbours(elements, blocks, text, answers):
+    """Raise the answers for code and formulas to those of the nearest other blocks before and behind."""
+    n = len(blocks)
+    near = np.float32(0)
+    for b in range(n):
+        if not _follows(elements, blocks, text, b):
+            near = answers[b]
+        elif near > answers[b]:
+            answers[b] = near
+    near = np.float32(0)
+    for b in range(n - 1, -1, -1):
+        if not _follows(elements, blocks, text, b):
+            near = answers[b]
+        elif near > answers[b]:
+            answers[b] = near
+
+
+@leaf
+def _fill_gaps(elements, blocks, answers, keep):
+    """Keep the few blocks between two kept ones that are not quite unlikely and no frame: short items of lists and tables."""
+    last = -1
+    for b in range(len(keep)):
+        if not keep[b]:
+            continue
+        if last >= 0 and 1 < b - last <= GAP_BLOCKS + 1:
+            for between in range(last + 1, b):
+                e = blocks[between, ELEMENT]
+                size = blocks[between, END] - blocks[between, START]
+                plain = 4 * blocks[between, LINK_BYTES] <= size and not elements[e, FLAG_BITS] & FRAME
+                keep[between] = plain and answers[between] > GAP_ANSWER
+        last = b
+
+
 @kernel
-def select(elements, blocks, measures, answers, threshold, comments, headline):
-    """bool [b]: the blocks kept, given their `answers` (float32).
+def select(elements, blocks, measures, text, given, threshold, comments, headline):
+    """bool [b]: the blocks kept, by the answers `given` (float32).
 
     Without `comments`, readers' comments count less; with them, those that are sentences are kept whatever was answered.
     `headline`: see `_add_headline`.
     """
     n = len(blocks)
-    keep = np.zeros(n, np.bool_)
+    answers = given.copy()
+    _as_neighbours(elements, blocks, text, answers)
     total = spoken = np.float32(0)
     for b in range(n):
         mass = answers[b] * measures[b, CHARS]
@@ -69,23 +131,18 @@ def select(elements, blocks, measures, answers, threshold, comments, headline):
             spoken += mass
     lower = not comments and spoken <= COMMENT_PAGE * total
     highest = np.float32(0)
-    any_kept = False
     for b in range(n):
         e = blocks[b, ELEMENT]
-        answer = answers[b]
         if elements[e, KIND_BITS] & COMMENT_KIND:
             if lower:
-                answer *= COMMENT_FACTOR
+                answers[b] *= COMMENT_FACTOR
             elif comments and measures[b, WORDS] >= 4 and 2 * blocks[b, LINK_BYTES] < blocks[b, END] - blocks[b, START]:
-                answer = max(answer, np.float32(0 if elements[e, FLAG_BITS] & (FORM | NAV) else 1))
-        highest = max(highest, answer)
-        keep[b] = answer > threshold
-        any_kept |= keep[b]
-    if not any_kept:
-        for b in range(n):
-            is_comment = elements[blocks[b, ELEMENT], KIND_BITS] & COMMENT_KIND != 0
-            answer = answers[b] * COMMENT_FACTOR if lower and is_comment else answers[b]
-            keep[b] = answer > LEAST and answer > FALLBACK * highest
+                answers[b] = max(answers[b], np.float32(0 if elements[e, FLAG_BITS] & (FORM | NAV) else 1))
+        highest = max(highest, answers[b])
+    keep = answers > threshold
+    if not keep.any():
+        keep = (answers > LEAST) & (answers > FALLBACK * highest)
+    _fill_gaps(elements, blocks, answers, keep)
     if headline:
         _add_headline(elements, blocks, measures, keep)
     return keep
@@ -126,6 +183,8 @@ _QUOTE_MARK = np.frombuffer(b"> ", np.uint8)
 _FENCE = np.frombuffer(b"```", np.uint8)
 _SPACES = np.frombuffer(b"  ", np.uint8)
 MOST_INDENT = 6
+MOST_CELLS = 64
+"""Of a row with more, bars of empty cells beyond are left out."""
 ROOM = 2 * MOST_INDENT + 24
 """Bytes of marks a block may need beside its text and the bars of its row."""
 
@@ -133,6 +192,27 @@ ROOM = 2 * MOST_INDENT + 24
 @leaf
 def _short(blocks, b):
     return blocks[b, END] - blocks[b, START] <= SHORT_CELL
+
+
+@leaf
+def _table_of(elements, row):
+    """The table of a row; within one, rows hang in it or in its head, body or foot."""
+    e = elements[row, PARENT]
+    if e > 0 and elements[e, TAG_ID] != TABLE_TAG:
+        e = elements[e, PARENT]
+    return e
+
+
+@leaf
+def _end_row(out, at, elements, row, cell, places, table):
+    """End a Markdown row, its last cells empty, with a rule under the first of a table: (position, table)."""
+    for _ in range(min(places[row] - 1 - places[cell], MOST_CELLS)):
+        at = _put(out, at, _BAR)
+    at = _put(out, at, _ROW_END)
+    now = _table_of(elements, row)
+    if now != table:
+        at = _put_rule(out, at, min(places[row], MOST_CELLS))
+    return at, now
 
 
 @leaf
@@ -184,7 +264,7 @@ def render(elements, blocks, text, keep, markdown):
             row = elements[blocks[b, ELEMENT], ROW]
             size += blocks[b, END] - blocks[b, START] + ROOM
             if row >= 0 and elements[blocks[b, ELEMENT], CELL] >= 0:
-                size += 3 * min(places[row], np.int32(64)) + 6 * (min(places[row], np.int32(64)) if markdown else 0)
+                size += (12 if markdown else 3) * min(places[row], MOST_CELLS)
     out = np.empty(size, np.uint8)
     at = 0
     row = cell = item = code = -1
@@ -203,16 +283,13 @@ def render(elements, blocks, text, keep, markdown):
                 out[at] = 32
                 at += 1
             else:
-                for _ in range(max(min(places[now_cell] - places[cell], 64), 1)):
+                for _ in range(max(min(places[now_cell] - places[cell], MOST_CELLS), 1)):
                     at = _put(out, at, _BAR)
             at = _put_block(out, at, text, blocks[b, START], blocks[b, END], True)
         else:
             # ---- on a line of its own
             if side_by_side and markdown:
-                at = _put(out, at, _ROW_END)
-                if table < 0 or elements[row, PARENT] != table:
-                    table = elements[row, PARENT]
-                    at = _put_rule(out, at, min(places[row], 64))
+                at, table = _end_row(out, at, elements, row, cell, places, table)
             if markdown and code >= 0 and now_code != code:
                 at = _put(out, at, _NEW_LINE)
                 at = _put(out, at, _FENCE)
@@ -227,7 +304,7 @@ def render(elements, blocks, text, keep, markdown):
             elif in_row:
                 if markdown:
                     at = _put(out, at, _ROW_START)
-                for _ in range(min(places[now_cell], 64)):
+                for _ in range(min(places[now_cell], MOST_CELLS)):
                     at = _put(out, at, _BAR)
                 at = _put_block(out, at, text, blocks[b, START], blocks[b, END], True)
             else:
@@ -235,9 +312,7 @@ def render(elements, blocks, text, keep, markdown):
                 at = _put_block(out, at, text, blocks[b, START], blocks[b, END], False)
         row, cell, item, code, side_by_side = now_row, now_cell, now_item, now_code, in_row
     if side_by_side and markdown:
-        at = _put(out, at, _ROW_END)
-        if elements[row, PARENT] != table:
-            at = _put_rule(out, at, min(places[row], 64))
+        at, table = _end_row(out, at, elements, row, cell, places, table)
     if markdown and code >= 0:
         at = _put(out, at, _NEW_LINE)
         at = _put(out, at, _FENCE)
