@@ -19,7 +19,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -247,11 +247,11 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=[], choices=("quality", "cost", "decisions", "structure", "worst"))
     arguments = parser.parse_args()
     logging.disable()
-    gold = Gold(arguments.data, arguments.folder)
+    gold = cache(lambda: Gold(arguments.data, arguments.folder))
     parts: dict[str, Callable[[], Lines]] = {
-        "quality": lambda: quality(gold),
-        "cost": lambda: cost(gold),
-        "decisions": lambda: decisions(gold),
+        "quality": lambda: quality(gold()),
+        "cost": lambda: cost(gold()),
+        "decisions": lambda: decisions(gold()),
         "structure": lambda: structure(arguments.data),
         "worst": worst,
     }

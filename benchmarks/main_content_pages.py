@@ -11,14 +11,16 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from curation.text.html_math import tex_of_mathml
+
 if TYPE_CHECKING:
     from main_content import Gold
 
 SLOW_BYTES = 2_000_000
 _CNXML_TAGS = (("para", "p"), ("title", "h2"), ("note", "div"), ("section", "section"), ("equation", "div"), ("item", "li"),
                ("list", "ul"), ("example", "div"), ("exercise", "div"), ("problem", "div"), ("solution", "div"))  # fmt: skip
-REACH = 30
-_DOLLARS = re.compile(r"\$\$[^$]{1,2000}\$\$|\$[^$\n]{1,400}\$")
+LOST = "a letter or digit is lost"
+_DOLLARS = re.compile(r"\$\$[^$]{1,2000}\$\$|\$[^$\n]{1,2000}\$")
 
 NOTES: dict[str, list[str]] = {
     "quality": [
@@ -35,7 +37,7 @@ NOTES: dict[str, list[str]] = {
     ],
     "structure": [
         "A formula survives when its TeX stands between dollar signs in the text (OpenStax and MathMLben: the TeX made of its "
-        "MathML, letters and digits in order; lilianweng: as it stands in the page, white space aside)."
+        "MathML, with every letter and digit of it; lilianweng: as it stands in the page, white space aside)."
     ],
     "worst": [
         "Pages made to be slow. Above {BLOCKS} blocks and one a kilobyte, runs of neighbours are answered for together, so "
@@ -87,10 +89,10 @@ def _openstax(archive: Path) -> list[tuple[str, list[str]]]:
     pages = []
     for source in _members(archive, ".cnxml"):
         body = source[source.find("<content") :].replace("<m:", "<").replace("</m:", "</")
-        body = re.sub(r"<metadata.*?</metadata>|<\?.*?\?>|<link[^>]*/>", "", body, flags=re.DOTALL)
+        body = re.sub(r"<metadata.*?</metadata>|<\?.*?\?>|<(?:link|label|newline)[^>]*/>", "", body, flags=re.DOTALL)
         for name, tag in _CNXML_TAGS:
             body = re.sub(rf"<{name}(?=[\s>])", f"<{tag}", body).replace(f"</{name}>", f"</{tag}>")
-        formulas = [symbols_of(element) for element in re.findall(r"<math\b.*?</math>", body, re.DOTALL)]
+        formulas = [tex_expected(element) for element in re.findall(r"<math\b.*?</math>", body, re.DOTALL)]
         pages.append((f"<html><head><title>Calculus</title></head><body><article>{body}</article></body></html>", formulas))
     return pages
 
@@ -102,7 +104,9 @@ def _mathmlben(archive: Path) -> list[tuple[str, list[str]]]:
     for first in range(0, len(elements), 10):
         chosen = elements[first : first + 10]
         body = "".join(f"<p>It follows from what was said above that {e} holds for all values of interest.</p>" for e in chosen)
-        pages.append((f"<html><body><article><h1>Formulas</h1>{body}</article></body></html>", [symbols_of(e) for e in chosen]))
+        pages.append(
+            (f"<html><body><article><h1>Formulas</h1>{body}</article></body></html>", [tex_expected(e) for e in chosen])
+        )
     return pages
 
 
@@ -113,33 +117,23 @@ def _lilianweng(archive: Path) -> list[tuple[str, list[str]]]:
         start = page.find("post-content")
         body = re.sub(r"<pre.*?</pre>|<script.*?</script>", " ", page[start : page.find("<footer", start)], flags=re.DOTALL)
         text = html.unescape(re.sub(r"<[^>]*>", "", body))
-        pages.append((page, ["$" + "".join(tex.split()) for tex in _DOLLARS.findall(text)]))
+        pages.append((page, ["".join(tex.split()).strip("$") for tex in _DOLLARS.findall(text)]))
     return pages
 
 
-def symbols_of(element: str) -> str:
-    """ASCII letters and digits of a MathML element's identifiers and numbers, in order."""
-    element = re.sub(r"<annotation.*?</annotation[^>]*>", "", element, flags=re.DOTALL)
+def tex_expected(element: str) -> str:
+    """The TeX our conversion makes of a MathML element, white space aside; nothing findable where a letter or digit of its
+    identifiers and numbers is lost."""
+    tex = tex_of_mathml(element.encode())
     leaves = re.findall(r"<m[in](?:\s[^>]*)?>([^<]*)</m[in]>", element)
-    return "".join(c for leaf in leaves for c in html.unescape(leaf) if c.isascii() and c.isalnum())
+    symbols = Counter(c for leaf in leaves for c in html.unescape(leaf) if c.isascii() and c.isalnum())
+    return LOST if symbols - Counter(tex) else "".join(tex.split())
 
 
 def survived(text: str, formulas: list[str]) -> int:
-    """How many of the formulas stand between dollar signs in the text, in their order, at most REACH further on."""
-    spans = _DOLLARS.findall(text)
-    at = found = 0
-    for formula in formulas:
-        for i in range(at, min(at + REACH, len(spans))):
-            if _holds(spans[i], formula):
-                at, found = i + 1, found + 1
-                break
-    return found
-
-
-def _holds(span: str, formula: str) -> bool:
-    if formula.startswith("$"):
-        return "".join(span.split()) == formula[1:]
-    return not Counter(formula) - Counter(c for c in span if c.isascii() and c.isalnum())
+    """How many of the formulas stand between dollar signs in the text, each as often as it is wanted at most."""
+    spans = Counter("".join(span.split()).strip("$") for span in _DOLLARS.findall(text))
+    return (spans & Counter(formulas)).total()
 
 
 def slow_pages() -> dict[str, bytes]:

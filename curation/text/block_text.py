@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from curation.text.block_measures import CHARS, TITLED, WORDS
-from curation.text.compiled import kernel, leaf
+from curation.text.compiled import inlined, kernel, leaf
 from curation.text.html_blocks import ELEMENT, END, LINK_BYTES, START
 from curation.text.html_names import (
     ASIDE,
@@ -38,6 +38,8 @@ LEAST = np.float32(0.05)
 HEADLINE_REACH = 14
 HEADLINE_TITLE = 0.6
 LEAD_WORDS = 15
+FORMULA_ANSWER = np.float32(0.1)
+"""A block that holds a formula and is likelier than this is kept."""
 GAP_BLOCKS = 4
 GAP_ANSWER = np.float32(0.3)
 """What the answer for one of at most so many blocks between two kept ones must reach for them to be kept too."""
@@ -73,28 +75,65 @@ def _add_headline(elements, blocks, measures, keep):
 
 
 @leaf
-def _follows(elements, blocks, text, b):
-    """Whether a block is code, or one formula on its own: it belongs to the text around it, and reads like nothing."""
-    last = blocks[b, END] - 1
-    return elements[blocks[b, ELEMENT], CODE] >= 0 or (text[blocks[b, START]] == 36 and text[last] == 36)
+def _holds_formula(text, start, end):
+    """Whether text[start:end] is TeX between dollar signs, or holds some: nothing that could be an amount of money or a
+    placeholder."""
+    if end - start > 2 and text[start] == 36 and text[end - 1] == 36:
+        return True
+    i = start
+    while i + 2 < end:
+        if text[i] != 36:
+            i += 1
+            continue
+        after = text[i + 1]
+        close = i + 1
+        while close < end and (text[close] != 36 or close == i + 1):
+            close += 1
+        if close == end:
+            return False
+        behind = text[close + 1] if close + 1 < end else 32
+        word = 48 <= behind <= 57 or 97 <= behind | 32 <= 122
+        if not (after <= 32 or after == 123 or 48 <= after <= 57 or text[close - 1] <= 32 or word):
+            return True
+        i = close
+    return False
 
 
 @leaf
+def _mark_follower(elements, blocks, text, b):
+    """2 for a block that holds a formula, 1 for one of code, 0 for another."""
+    e = blocks[b, ELEMENT]
+    if elements[e, CODE] >= 0:
+        return np.uint8(1)
+    formula = not elements[e, FLAG_BITS] & FRAME and _holds_formula(text, blocks[b, START], blocks[b, END])
+    return np.uint8(2 if formula else 0)
+
+
+@inlined
 def _as_neighbours(elements, blocks, text, answers):
-    """Raise the answers for code and formulas to those of the nearest other blocks before and behind."""
+    """Raise the answers for code and formulas, which belong to the text around them and look like none, to those of the
+    nearest other blocks before and behind; a formula is kept even where that is not much: frames hold none."""
     n = len(blocks)
+    marks = np.zeros(n, np.uint8)
+    for b in range(n):
+        marks[b] = _mark_follower(elements, blocks, text, b)
+    if not marks.any():
+        return
     near = np.float32(0)
     for b in range(n):
-        if not _follows(elements, blocks, text, b):
+        if not marks[b]:
             near = answers[b]
         elif near > answers[b]:
             answers[b] = near
     near = np.float32(0)
     for b in range(n - 1, -1, -1):
-        if not _follows(elements, blocks, text, b):
+        if not marks[b]:
             near = answers[b]
         elif near > answers[b]:
             answers[b] = near
+    for b in range(n):
+        if marks[b] == 2 and answers[b] > FORMULA_ANSWER:
+            answers[b] = 1
 
 
 @leaf
