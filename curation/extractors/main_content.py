@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from curation.text.block_text import expand, render, select
 from curation.text.html_blocks import END, LINK_BYTES, LINKS, page_array, segment
 from curation.text.html_math import tex_for_math
 from curation.text.html_names import TAG_NAMES
-from curation.text.trees import Trees, from_dump, probabilities
+from curation.text.trees import Trees, from_dump, packed, probabilities
 
 MODEL = Path(__file__).with_name("main_content.npz")
 MOST_BYTES = 1 << 30
@@ -99,10 +100,10 @@ def read_page(page: bytes | memoryview) -> Reading | None:
 
 
 class BlockModel(NamedTuple):
-    """The two stages."""
+    """The two stages, packed for the walk."""
 
-    first: Trees
-    second: Trees
+    first: tuple[np.ndarray, np.ndarray, np.ndarray]
+    second: tuple[np.ndarray, np.ndarray, np.ndarray]
 
     def answers(self, reading: Reading) -> np.ndarray:
         """Probability of main content (float32) for each group of blocks."""
@@ -129,11 +130,11 @@ def load_model(path: Path = MODEL) -> BlockModel:
             stages = [Trees(*(arrays[f"{stage}_{name}"] for name in Trees._fields)) for stage in _COLUMNS]
             known = tuple(arrays["tag_names"]) == TAG_NAMES
             known &= all(tuple(arrays[f"{stage}_names"]) == names for stage, names in _COLUMNS.items())
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
         raise ModelError(f"extractors/main_content: {path} is no model of this stage: {error}") from error
     if not known:
         raise ModelError(f"extractors/main_content: {path} was trained with other features than this version has; train anew")
-    return BlockModel(*stages)
+    return BlockModel(*(packed(stage) for stage in stages))
 
 
 def chosen_text(

@@ -73,20 +73,44 @@ def from_dump(dump: Mapping[str, Any]) -> Trees:
     )
 
 
-@kernel
-def probabilities(rows, columns, thresholds, children, roots, leaves):
-    """float32 [n]: the logistic of the sum of the leaves each row (float32, no NaN) falls into.
+def packed(trees: Trees) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What `probabilities` walks: nodes int32 [n, 4] (column, key of the threshold, left, right), roots, leaves."""
+    nodes = np.empty((len(trees.columns), 4), np.int32)
+    nodes[:, 0], nodes[:, 1], nodes[:, 2:] = trees.columns, _keys_of(trees.thresholds), trees.children
+    return nodes, trees.roots, trees.leaves
 
-    Relies on every column of the trees being one of `rows`. Tree by tree: one tree's nodes stay in the nearest cache.
+
+def _keys_of(values: np.ndarray) -> np.ndarray:
+    """int32 numbers that are in order as the float32 `values` are; both zeros are one."""
+    bits = (values + np.float32(0)).view(np.int32)
+    return bits ^ (bits >> 31 & 0x7FFFFFFF)
+
+
+@kernel
+def probabilities(rows, nodes, roots, leaves):
+    """float32 [n]: the logistic of the sum of the leaves each row (float32, contiguous, no NaN) falls into.
+
+    Relies on every column of the nodes being one of `rows`. Tree by tree: one tree's nodes stay in the nearest cache, each
+    in one line of it. Values are compared as whole numbers that are in the same order.
     """
-    sums = np.zeros(len(rows), np.float64)
+    n, columns = rows.shape
+    keys = np.empty((n, columns), np.int32)
+    bits = rows.view(np.int32)
+    for r in range(n):
+        for c in range(columns):
+            value = bits[r, c]
+            if value == np.int32(-2147483648):  # minus zero
+                value = np.int32(0)
+            keys[r, c] = value ^ (value >> 31 & 0x7FFFFFFF)
+    sums = np.zeros(n, np.float64)
     for root in roots:
-        for r in range(len(rows)):
+        for r in range(n):
             node = root
             while node >= 0:
-                node = children[node, 0 if rows[r, columns[node]] <= thresholds[node] else 1]
+                side = 2 if keys[r, nodes[node, 0]] <= nodes[node, 1] else 3
+                node = nodes[node, side]
             sums[r] += leaves[-1 - node]
-    out = np.empty(len(rows), np.float32)
-    for r in range(len(rows)):
+    out = np.empty(n, np.float32)
+    for r in range(n):
         out[r] = 1 / (1 + np.exp(-sums[r]))
     return out

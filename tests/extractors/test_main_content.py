@@ -26,7 +26,7 @@ from curation.extractors.main_content import (
 )
 from curation.text.block_features import FEATURES, SECOND_FEATURES
 from curation.text.html_blocks import END, START
-from curation.text.trees import float32_below, from_dump, probabilities
+from curation.text.trees import float32_below, from_dump, packed, probabilities
 
 PLAIN = {"threshold": 0.5, "comments": False, "headline": True, "markdown": False, "model": ""}
 
@@ -100,7 +100,7 @@ def test_pages_of_many_blocks_are_answered_in_runs() -> None:
 def test_the_model_is_small_and_of_these_features() -> None:
     model = load_model()
     assert MODEL.stat().st_size < 2_000_000
-    assert model.first.columns.max() < len(FEATURES) and model.second.columns.max() < len(SECOND_FEATURES)
+    assert model.first[0][:, 0].max() < len(FEATURES) and model.second[0][:, 0].max() < len(SECOND_FEATURES)
 
 
 def test_the_card_is_of_this_model() -> None:
@@ -113,7 +113,7 @@ def test_the_card_is_of_this_model() -> None:
     assert card["licence"] == "Apache-2.0" and card["limits"] and len(card["quality"]) >= 3
 
 
-@pytest.mark.parametrize("broken", [b"", b"no zip", None])
+@pytest.mark.parametrize("broken", [b"", b"no zip", b"PK\x03\x04 cut", None])
 def test_a_file_that_is_no_model(broken: bytes | None, tmp_path: Path) -> None:
     path = tmp_path / "model.npz"
     if broken is not None:
@@ -146,9 +146,9 @@ def test_trees_answer_as_the_library_does_on_100_000_rows() -> None:
     random_ = np.random.default_rng(3)
     scale = np.array([1, 1, 1, 1000, 1e-6, 1], np.float32)
     rows = (random_.random((100_000, 6), np.float32) - 0.5) * 2 * scale
-    rows[:, 5] = np.round(rows[:, 5] * 4)  # ties on thresholds
+    rows[:, 5] = np.round(rows[:, 5] * 4)  # ties on thresholds, and zeros of both signs
     model = _boosted(rows[:20_000], trees=60)
-    ours = probabilities(rows, *from_dump(model.dump_model()))
+    ours = probabilities(rows, *packed(from_dump(model.dump_model())))
     assert np.abs(ours - model.predict(rows)).max() < 1e-6
 
 
