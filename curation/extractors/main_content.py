@@ -19,6 +19,7 @@ import numpy as np
 from curation.document import content_id
 from curation.errors import ModelError, RecipeError, explain_mismatch
 from curation.extractors.guarded import TITLE_WITHIN, GuardedExtractor, PageFields, PageFunction, page_title
+from curation.options import place_of
 from curation.text.block_features import FEATURES, SECOND_FEATURES, features, second_features
 from curation.text.block_text import expand, render, select
 from curation.text.html_blocks import END, LINK_BYTES, LINKS, page_array, segment
@@ -26,6 +27,7 @@ from curation.text.html_math import tex_for_math
 from curation.text.html_names import TAG_NAMES
 from curation.text.trees import Trees, from_dump, packed, probabilities
 
+PACKAGE_DATA = ("main_content.npz",)
 MODEL = Path(__file__).with_name("main_content.npz")
 MOST_BYTES = 1 << 30
 """Of a larger page only so much is read: positions are 32-bit numbers."""
@@ -53,12 +55,20 @@ class MainContent(GuardedExtractor):
     model: str = ""
 
     libraries: ClassVar[tuple[str, ...]] = ("numba",)
+    path_fields: ClassVar[tuple[str, ...]] = ("model",)
 
     def __post_init__(self) -> None:
         if not 0 <= self.threshold <= 1:
             raise RecipeError(
                 explain_mismatch("extractors/main_content: threshold", wanted="0 to 1", found=str(self.threshold))
             )
+
+        if self.model and not self.files[0].is_file():
+            raise RecipeError(explain_mismatch("extractors/main_content: model", wanted="a file", found=self.model))
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return (place_of(self, "model", self.model),) if self.model else ()
 
     @property
     def page_function(self) -> str:
@@ -155,7 +165,7 @@ def chosen_text(
 
 def make_page_function(threshold: float, comments: bool, headline: bool, markdown: bool, model: str) -> PageFunction:
     """The function the guard's child calls with each page (UTF-8): text, title, content_id."""
-    trees = load_model(Path(model).expanduser() if model else MODEL)
+    trees = load_model(place_of("extractors/main_content", "model", model) if model else MODEL)
 
     def extract_page(page: memoryview) -> PageFields:
         reading = read_page(page)

@@ -24,6 +24,7 @@ from curation.extractors.main_content import (
     read_page,
     save_model,
 )
+from curation.fingerprint import stage_fingerprint
 from curation.text.block_features import FEATURES, SECOND_FEATURES
 from curation.text.html_blocks import END, START
 from curation.text.trees import float32_below, from_dump, packed, probabilities
@@ -120,6 +121,17 @@ def test_a_file_that_is_no_model(broken: bytes | None, tmp_path: Path) -> None:
         path.write_bytes(broken)
     with pytest.raises(ModelError, match="is no model of this stage"):
         load_model(path)
+
+
+def test_the_bytes_of_a_model_of_ones_own_are_part_of_the_configuration(tmp_path: Path) -> None:
+    path, moved = tmp_path / "model.npz", tmp_path / "moved.npz"
+    path.write_bytes(MODEL.read_bytes())
+    own = stage_fingerprint(MainContent(model=str(path)))
+    assert run_pages(MainContent(model=str(path)), [GOOD_PAGE]) == run_pages(MainContent(), [GOOD_PAGE])
+    path.write_bytes(MODEL.read_bytes() + b" ")
+    assert stage_fingerprint(MainContent(model=str(path))) != own != stage_fingerprint(MainContent())
+    with pytest.raises(RecipeError, match="model"):
+        MainContent(model=str(moved))
 
 
 def test_a_model_of_other_features_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
