@@ -27,7 +27,7 @@ WEIGHTS = {"scrapinghub": 2.0, "readability": 1.0, "trafilatura_eval": 1.0}
 LEAST_GOLD = 100
 SETTINGS = ExtractorSettings()
 LIMITS = (
-    "Trained with news, blogs and articles, two thirds of them English or German: forums, shops and listings are rare in it.",
+    "Trained with news, blogs and articles, nine in ten of them German or English: forums, shops and listings are rare in it.",
     "The gold of two of its sets leaves readers' comments out, and so does it by default.",
     "The labels of trafilatura_eval lean on trafilatura's own extraction.",
 )
