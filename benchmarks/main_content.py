@@ -185,21 +185,37 @@ def cost(gold: Gold) -> Lines:
 
 
 def decisions(gold: Gold) -> Lines:
-    """Whether common_crawl_english keeps a page does not hang much on the extractor."""
-    kept = {side: made.keep_reasons(gold, side) for side in gold.texts}
-    yield "| side | kept | same decision as trafilatura (all pages) | of pages either takes for English |"
-    yield "|---|---|---|---|"
-    base = kept["trafilatura"]
-    for side, reasons in kept.items():
-        same = [(a is None) == (b is None) for a, b in zip(reasons, base, strict=True)]
-        english = [s for s, a, b in zip(same, reasons, base, strict=True) if a != "language" or b != "language"]
-        share = sum(r is None for r in reasons) / len(reasons)
-        yield f"| {side} | {share:.3f} | {sum(same) / len(same):.4f} | {sum(english) / len(english):.4f} ({len(english)}) |"
+    """Whether common_crawl_english keeps a page, by the text of each side."""
+    gold.texts["trafilatura, lines joined"] = {key: made.lines_joined(text) for key, text in gold.texts["trafilatura"].items()}
+    found = {side: made.keep_reasons(gold, side) for side in gold.texts}
+    sets = np.array([source for source, pages in gold.pages.items() for _ in pages])
+    yield "| side | kept | all filters | up to Gopher | all filters, against lines joined | wrapped lines a page |"
+    yield "|---|---|---|---|---|---|"
+    late = ("c4", "fineweb")
+    kept = {side: np.array([r is None for r in reasons]) for side, reasons in found.items()}
+    early = {side: np.array([r is None or r[0] in late for r in reasons]) for side, reasons in found.items()}
+    base, joined = "trafilatura", "trafilatura, lines joined"
+    for side in found:
+        same = [kept[side] == kept[base], early[side] == early[base], kept[side] == kept[joined]]
+        wrapped = statistics.mean(len(made.WRAPPED.findall(text)) for text in gold.texts[side].values())
+        yield f"| {side} | {kept[side].mean():.3f} | {' | '.join(f'{s.mean():.4f}' for s in same)} | {wrapped:.1f} |"
     yield ""
-    pairs = list(zip(kept["main_content"], base, strict=True))
-    only_ours = Counter(a for a, b in pairs if b is None and a is not None)
-    only_theirs = Counter(b for a, b in pairs if a is None and b is not None)
-    yield f"Kept with trafilatura alone: {_reasons(only_ours)}. Kept with main_content alone: {_reasons(only_theirs)}."
+    yield "main_content against trafilatura, by set:"
+    yield ""
+    yield "| set | all filters | up to Gopher | all filters, against lines joined |"
+    yield "|---|---|---|---|"
+    for source in gold.pages:
+        of = sets == source
+        same = [(kept["main_content"] == kept[base])[of], (early["main_content"] == early[base])[of]]
+        same.append((kept["main_content"] == kept[joined])[of])
+        yield f"| {source} | {' | '.join(f'{s.mean():.4f}' for s in same)} |"
+    yield ""
+    for other in (base, joined):
+        pairs = list(zip(found["main_content"], found[other], strict=True))
+        theirs = Counter(a[1] for a, b in pairs if b is None and a is not None)
+        ours = Counter(b[1] for a, b in pairs if a is None and b is not None)
+        yield f"Kept with {other} alone, and why not here: {_reasons(theirs)}. Kept with main_content alone: {_reasons(ours)}."
+        yield ""
 
 
 def _reasons(counts: Mapping[str, int]) -> str:
