@@ -186,31 +186,30 @@ def cost(gold: Gold) -> Lines:
 
 def decisions(gold: Gold) -> Lines:
     """Whether common_crawl_english keeps a page, by the text of each side."""
-    gold.texts["trafilatura, lines joined"] = {key: made.lines_joined(text) for key, text in gold.texts["trafilatura"].items()}
+    gold.texts["trafilatura, bars off"] = {key: made.bars_off(text) for key, text in gold.texts["trafilatura"].items()}
     found = {side: made.keep_reasons(gold, side) for side in gold.texts}
     sets = np.array([source for source, pages in gold.pages.items() for _ in pages])
-    yield "| side | kept | all filters | up to Gopher | all filters, against lines joined | wrapped lines a page |"
-    yield "|---|---|---|---|---|---|"
+    yield "| side | kept | all filters | up to Gopher | all filters, against bars off |"
+    yield "|---|---|---|---|---|"
     late = ("c4", "fineweb")
     kept = {side: np.array([r is None for r in reasons]) for side, reasons in found.items()}
     early = {side: np.array([r is None or r[0] in late for r in reasons]) for side, reasons in found.items()}
-    base, joined = "trafilatura", "trafilatura, lines joined"
+    base, bare = "trafilatura", "trafilatura, bars off"
     for side in found:
-        same = [kept[side] == kept[base], early[side] == early[base], kept[side] == kept[joined]]
-        wrapped = statistics.mean(len(made.WRAPPED.findall(text)) for text in gold.texts[side].values())
-        yield f"| {side} | {kept[side].mean():.3f} | {' | '.join(f'{s.mean():.4f}' for s in same)} | {wrapped:.1f} |"
+        same = [kept[side] == kept[base], early[side] == early[base], kept[side] == kept[bare]]
+        yield f"| {side} | {kept[side].mean():.3f} | {' | '.join(f'{s.mean():.4f}' for s in same)} |"
     yield ""
     yield "main_content against trafilatura, by set:"
     yield ""
-    yield "| set | all filters | up to Gopher | all filters, against lines joined |"
+    yield "| set | all filters | up to Gopher | all filters, against bars off |"
     yield "|---|---|---|---|"
     for source in gold.pages:
         of = sets == source
         same = [(kept["main_content"] == kept[base])[of], (early["main_content"] == early[base])[of]]
-        same.append((kept["main_content"] == kept[joined])[of])
+        same.append((kept["main_content"] == kept[bare])[of])
         yield f"| {source} | {' | '.join(f'{s.mean():.4f}' for s in same)} |"
     yield ""
-    for other in (base, joined):
+    for other in (base, bare):
         pairs = list(zip(found["main_content"], found[other], strict=True))
         theirs = Counter(a[1] for a, b in pairs if b is None and a is not None)
         ours = Counter(b[1] for a, b in pairs if a is None and b is not None)
