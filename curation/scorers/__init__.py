@@ -8,5 +8,14 @@ if TYPE_CHECKING:
     from curation.scorers.language import Language as Language
     from curation.scorers.licence import Licence as Licence
     from curation.scorers.opt_out_signals import OptOutSignals as OptOutSignals
+    from curation.scorers.token_count import TokenCount as TokenCount
 
-__getattr__, __dir__ = exports(__name__, {"Language": "language", "Licence": "licence", "OptOutSignals": "opt_out_signals"})
+__getattr__, __dir__ = exports(
+    __name__,
+    {
+        "Language": "language",
+        "Licence": "licence",
+        "OptOutSignals": "opt_out_signals",
+        "TokenCount": "token_count",
+    },
+)
