@@ -74,7 +74,7 @@ class TokenCount(Stage):
 
 
 def load_tokenizer(path: Path):
-    """The tokenizer of a `tokenizer.json`, which neither pads nor cuts. Raises RecipeError when it or the library is missing."""
+    """The tokenizer of a `tokenizer.json`, which neither pads nor cuts. Raises RecipeError when there is none to be had."""
     try:
         from tokenizers import Tokenizer
     except ImportError as error:
@@ -84,7 +84,7 @@ def load_tokenizer(path: Path):
         ) from error
     try:
         tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
-    except Exception as error:  # noqa: BLE001 - the library raises plain Exception for whatever it cannot read
+    except Exception as error:
         said = str(error).splitlines()[0]
         raise RecipeError(explain_mismatch(f"tokenizer {path}", wanted="a tokenizer.json", found=said)) from error
     tokenizer.no_padding()
