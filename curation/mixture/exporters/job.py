@@ -187,7 +187,8 @@ class Job:
         domains = [
             {
                 "name": name, "token_share": self.mixture[name].weight, "weight": export.weights.get(name),
-                "documents": one.documents, "tokens": one.tokens, "rows": one.rows, "epochs": epochs.get(name), "files": one.files,
+                "documents": one.documents, "tokens": one.tokens, "rows": one.rows, "epochs": epochs.get(name),
+                "files": one.files,
             }
             for name, one in export.domains.items()
         ]  # fmt: skip

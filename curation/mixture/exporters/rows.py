@@ -20,6 +20,8 @@ SCHEMA = pa.schema([("id", pa.string()), ("text", pa.large_string()), ("domain",
 """The columns, the same for every domain: readers that interleave want one schema."""
 
 ROW_GROUP = 4096
+ROW_GROUP_BYTES = 32 << 20
+"""A row group is closed at so many rows, or bytes of text."""
 
 
 class ParquetRows:
@@ -30,16 +32,17 @@ class ParquetRows:
         (folder / name).mkdir(parents=True, exist_ok=True)
         self._found = DomainFiles()
         self._held: list[pl.DataFrame] = []
-        self._rows_held = 0
+        self._rows_held = self._bytes_held = 0
         self._size = limit
         self._writer: pq.ParquetWriter | None = None
 
     def add(self, rows: pl.DataFrame) -> None:
         self._held.append(rows)
         self._rows_held += rows.height
+        self._bytes_held += int(rows["text"].str.len_bytes().sum())
         self._found.documents += rows.height
         self._found.tokens += int(rows["token_count"].sum())
-        if self._rows_held >= ROW_GROUP:
+        if self._rows_held >= ROW_GROUP or self._bytes_held >= min(self._limit, ROW_GROUP_BYTES):
             self._flush()
 
     def _flush(self) -> None:
@@ -51,8 +54,8 @@ class ParquetRows:
             self._writer, self._size = pq.ParquetWriter(self._folder / file, SCHEMA, compression="zstd"), 0
         rows = pl.concat(self._held).with_columns(pl.lit(self._domain).alias("domain")).select(SCHEMA.names)
         self._writer.write_table(rows.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(SCHEMA), row_group_size=ROW_GROUP)
-        self._size += int(rows["text"].str.len_bytes().sum())
-        self._held, self._rows_held = [], 0
+        self._size += self._bytes_held
+        self._held, self._rows_held, self._bytes_held = [], 0, 0
 
     def close(self) -> DomainFiles:
         if self._held:
