@@ -19,7 +19,7 @@ from curation.mixture.exporters.job import Job
 
 SHARES = {"books": 0.5, "code": 0.3, "q-a": 0.2, "news": 0.0}
 LENGTHS = {"books": 400, "code": 120, "q-a": 30, "news": 60}
-WORDS = "mass energy field wave spin charge phase orbit lens flux".split()
+WORDS = ["mass", "energy", "field", "wave", "spin", "charge", "phase", "orbit", "lens", "flux"]
 
 
 def texts_of(domain: str, documents: int, seed: int = 1) -> list[str]:

@@ -175,14 +175,19 @@ def test_parquet_rows_are_the_documents(corpus: Path, tmp_path: Path, format_: s
         compile(path.read_text(), path.name, "exec")
 
 
+def read_lines(path: str | Path) -> list[dict]:
+    with gzip.open(path, "rt", encoding="utf-8") as stream:
+        return [json.loads(line) for line in stream]
+
+
 def test_levanter_lines_are_the_documents(corpus: Path, tmp_path: Path) -> None:
     found = export("levanter", job_of(corpus, tmp_path, shard_mb=0.005))
     data = yaml.safe_load((tmp_path / "levanter.yaml").read_text())["data"]
     assert data["train_weights"] == WEIGHTED and set(data["configs"]) == set(WEIGHTED)
     for name in WEIGHTED:
         assert [Path(url).parent.name for url in data["configs"][name]["train_urls"]] == [name] * len(found.domains[name].files)
-        lines = [line for file in found.domains[name].files for line in gzip.open(tmp_path / file, "rt", encoding="utf-8")]
-        assert [json.loads(line)["text"] for line in lines] == texts_of(name, 120)
+        lines = [line for file in found.domains[name].files for line in read_lines(tmp_path / file)]
+        assert [line["text"] for line in lines] == texts_of(name, 120)
 
 
 def test_rows_drawn_by_the_converted_weights_give_the_token_shares(corpus: Path, tmp_path: Path) -> None:
@@ -247,7 +252,7 @@ def test_axolotl_wants_a_materialised_corpus(corpus: Path, tmp_path: Path) -> No
     natural = mixture_of({name: len(stream_of(name)) / total for name in LENGTHS})
     export("axolotl", job_of(corpus, tmp_path / "b", natural))
     value = yaml.safe_load((tmp_path / "b/axolotl.yaml").read_text())["pretraining_dataset"][0]
-    lines = [line for file in value["data_files"] for line in gzip.open(file, "rt", encoding="utf-8")]
+    lines = [line for file in value["data_files"] for line in read_lines(file)]
     assert len(lines) == 480 and value["text_column"] == "text"
 
 
