@@ -33,7 +33,7 @@ class RunTable:
 
     name: of the file, for messages. domains, targets, runs: names. weights: float64 [runs, domains], as stored (a published
     row may sum to 0.997). losses: float64 [runs, targets], lower is better. sha256: of the file's bytes (of a pair: of both,
-    mixtures first; of a table made in memory: of its CSV).
+    mixtures first; of a table made in memory: of its CSV). Proposed mixtures are a table without targets.
 
     Raises MixtureError for losses that are not finite, weights that are negative or do not sum to one, and names twice.
     """
@@ -64,7 +64,7 @@ class RunTable:
 
     def target(self, name: str = "") -> np.ndarray:
         """Losses [runs] of one target, or their mean over all without a name. Raises MixtureError for an unknown target."""
-        if not name:
+        if not name and self.targets:
             return self.losses.mean(axis=1)
         if name not in self.targets:
             wanted = ", ".join(self.targets)
@@ -104,20 +104,23 @@ def to_frame(table: RunTable) -> pl.DataFrame:
     return pl.DataFrame(columns)
 
 
-def from_frame(frame: pl.DataFrame, name: str, sha256: str = "") -> RunTable:
-    """The table of a frame in our own columns. Raises MixtureError when it has none."""
+def from_frame(frame: pl.DataFrame, name: str, sha256: str = "", *, trained: bool = True) -> RunTable:
+    """The table of a frame in our own columns; `trained`: with losses. Raises MixtureError when it has none."""
     domains = tuple(c.removeprefix(WEIGHT) for c in frame.columns if c.startswith(WEIGHT))
     targets = tuple(c.removeprefix(LOSS) for c in frame.columns if c.startswith(LOSS))
-    if not domains or not targets:
+    if not domains or (trained and not targets):
         found = f"the columns {', '.join(frame.columns[:12])}"
-        raise MixtureError(explain_mismatch(name, wanted=f"columns {WEIGHT}<domain> and {LOSS}<target>", found=found))
+        wanted = f"columns {WEIGHT}<domain>" + (f" and {LOSS}<target>" if trained else "")
+        raise MixtureError(explain_mismatch(name, wanted=wanted, found=found))
     runs = tuple(frame["run"].cast(pl.String).to_list()) if "run" in frame.columns else ()
     weights = _matrix(frame, [WEIGHT + d for d in domains], name)
     return RunTable(name, domains, targets, weights, _matrix(frame, [LOSS + t for t in targets], name), runs, sha256)
 
 
-def read(location: str, losses: str = "") -> RunTable:
+def read(location: str, losses: str = "", *, trained: bool = True) -> RunTable:
     """Read a run table: our own Parquet or CSV, or with `losses` RegMix's pair of CSV files (mixtures, losses).
+
+    trained=False reads mixtures that were proposed and have no losses yet (`targets` is empty).
 
     Raises InputError when a file cannot be read, MixtureError when it holds no run table.
     """
@@ -127,7 +130,7 @@ def read(location: str, losses: str = "") -> RunTable:
         more = _bytes(losses)
         return _from_pair(_csv(data, name), _csv(more, losses), name, hashlib.sha256(data + more).hexdigest())
     frame = _parquet(data) if data[:4] == b"PAR1" else _csv(data, name)
-    return from_frame(frame, name, hashlib.sha256(data).hexdigest())
+    return from_frame(frame, name, hashlib.sha256(data).hexdigest(), trained=trained)
 
 
 def read_folder(folder: str | Path) -> dict[str, RunTable]:
