@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -39,11 +39,15 @@ class Applied:
     run: RunResult
 
 
-def pipeline_for(corpus: Corpus, stage: Materialise, tokenizer: str = "", target_mb: float = 512.0) -> Pipeline:
-    """The pipeline that materialises. `tokenizer`: as of scorers/token_count; "" takes the files' own `token_count`."""
+def pipeline_for(
+    corpus: Corpus, stage: Materialise, tokenizer: str = "", target_mb: float = 512.0, shard_mb: float = 256.0
+) -> Pipeline:
+    """The pipeline that materialises. `tokenizer`: as of scorers/token_count; "" takes the files' own `token_count`.
+    `target_mb`: text of a shard; `shard_mb`: bytes of the files that a unit reads, both 10**6."""
     corpus.check_domain()
     taken_anew = {*(["domain"] if corpus.domains else []), *(["token_count"] if tokenizer else [])}
-    source = corpus.source([name for name in corpus.schema.names if name not in taken_anew])
+    wanted = [name for name in corpus.schema.names if name not in taken_anew]
+    source = replace(corpus.source(wanted), shard_mb=shard_mb)
     stages: list[Stage] = [corpus.domains] if corpus.domains else []
     if tokenizer:
         stages.append(TokenCount(tokenizer=tokenizer))

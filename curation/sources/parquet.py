@@ -71,7 +71,8 @@ class Parquet(Source):
         found: dict[str, pa.DataType] = {}
         for entry in self.columns:
             name, _, said = entry.partition(":")
-            by_prefix = _OPEN.get(re.match(r"[a-z]*_?", name)[0], pa.null())  # type: ignore[index]
+            prefix = re.match(r"[a-z]*_?", name)
+            by_prefix = _OPEN.get(prefix[0] if prefix and not said else "", pa.null())
             found[name] = COLUMNS.get(name, pa.type_for_alias(said) if said in ("int32", "float32") else by_prefix)
         return found
 

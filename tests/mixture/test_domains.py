@@ -112,7 +112,8 @@ def test_by_table(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"by": "topic"}, {"by": "column"}, {"by": "column", "column": "text"}, {"by": "url"}, {"by": "scores", "scores": ("score_a",)},
+    [{"by": "topic"}, {"by": "column"}, {"by": "column", "column": "text"}, {"by": "url"},
+     {"by": "scores", "scores": ("score_a",)},
      {"by": "scores", "scores": ("score_a_x", "score_a_x")}, {"by": "table"}, {"column": "language"}, {"otherwise": ""}],
 )  # fmt: skip
 def test_options_that_do_not_fit(options: dict) -> None:
