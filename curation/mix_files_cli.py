@@ -99,6 +99,25 @@ def tokenizer(
 
 @mix_app.command()
 @with_storage
+def clusters(
+    input_: Annotated[list[str], typer.Option("--input", "-i", help="Parquet files with id and embeddings. Repeatable.")],
+    out: Annotated[str, typer.Option(help="The table to write, for --domain-by table --domain-option table=FILE.")],
+    number: Annotated[int, typer.Option("--clusters", help="How many domains.")] = 16,
+    column: Annotated[str, typer.Option(help="The column of the embeddings: lists of numbers of one length.")] = "embedding",
+    seed: Annotated[int, typer.Option(help="Of the first centres.")] = 0,
+) -> None:
+    """Make domains of embeddings by k-means: a table of documents and clusters, the same for any order of the files."""
+    from curation.mixture.clusters import Embeddings, cluster_table, write_table
+
+    table = cluster_table(Embeddings(input_, column, dict(of_process())), number, seed)
+    write_table(table, Path(out))
+    for name, documents in table.group_by("domain").len().sort("domain").iter_rows():
+        say(f"{name:16}{documents:>12}")
+    say(f"\nwritten: {out}")
+
+
+@mix_app.command()
+@with_storage
 def apply(
     mixture: MixtureFile,
     input_: Inputs,
