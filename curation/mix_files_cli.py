@@ -62,8 +62,7 @@ def domains(
     text: Text = "text",
 ) -> None:
     """Count the documents and tokens of every domain of a corpus: what there is to mix."""
-    import polars as pl
-
+    from curation.mixture.build import write_counts
     from curation.mixture.corpus import count_domains
     from curation.scorers.token_count import TokenCount
 
@@ -74,8 +73,7 @@ def domains(
     for name, one in found.items():
         say(f"{name:32}{one.documents:>12}{one.tokens:>16}{one.tokens / total:>9.4f}")
     if out:
-        rows = [(name, one.documents, one.tokens, one.bytes) for name, one in found.items()]
-        pl.DataFrame(rows, schema=["domain", "documents", "tokens", "bytes"], orient="row").write_csv(out)
+        write_counts(found, Path(out))
         say(f"\nwritten: {out}")
 
 
@@ -122,7 +120,9 @@ def apply(
     mixture: MixtureFile,
     input_: Inputs,
     out: Annotated[str, typer.Option(help="Output folder: a run like any other. The same command again resumes.")],
-    tokens: Annotated[int, typer.Option(help="Tokens to draw; 0: the mixture's budget, else the most its epochs allow.")] = 0,
+    token_budget: Annotated[
+        Optional[float], typer.Option(help="Tokens to draw, e.g. 1e9; default: the mixture's, else the most its epochs allow.")
+    ] = None,
     order: Annotated[str, typer.Option(help="document, shuffled, ascending or descending (by --quality).")] = "document",
     quality: Annotated[str, typer.Option(help="The column to order by, e.g. score_quality_en.")] = "",
     max_epochs: Annotated[float, typer.Option(help="How often a domain may be read.")] = 4.0,
@@ -149,7 +149,7 @@ def apply(
     set_log(log_level)
     check_order(order, quality)
     corpus = _corpus(input_, domain_by, domain_option, text)
-    stage = Materialise(mixture=mixture, tokens=tokens, max_epochs=max_epochs, when_short=when_short, seed=seed)
+    stage = Materialise(mixture=mixture, tokens=int(token_budget or 0), max_epochs=max_epochs, when_short=when_short, seed=seed)
     pipeline = pipeline_for(corpus, stage, tokenizer, target_mb)
 
     def drive(made):
@@ -177,7 +177,7 @@ def export(
     tokenizer_name: Annotated[str, typer.Option(help="What configurations call the tokenizer; default: its file.")] = "",
     location: Annotated[str, typer.Option(help="Where the trainer finds the folder; default: where it is.")] = "",
     sequence_length: Annotated[int, typer.Option(help="Tokens of a packed row.")] = 2048,
-    tokens: Annotated[Optional[int], typer.Option(help="Tokens of the training run; default: the mixture's.")] = None,
+    token_budget: Annotated[Optional[float], typer.Option(help="Tokens of the training run; default: the mixture's.")] = None,
     max_epochs: Annotated[float, typer.Option(help="Warn of domains read more often.")] = 4.0,
     shard_mb: Annotated[float, typer.Option(help="Size of a file, 10**6 bytes, where a format has several.")] = 64.0,
     seed: Annotated[int, typer.Option(help="For what configurations say of shuffling.")] = 0,
@@ -196,11 +196,56 @@ def export(
         alone = len(formats) == 1
         job = Job(
             corpus, load(mixture), Path(out) if alone else Path(out) / name, encoder,
-            location if alone or not location else f"{location.rstrip('/')}/{name}", sequence_length, tokens, max_epochs,
+            location if alone or not location else f"{location.rstrip('/')}/{name}", sequence_length,
+            int(token_budget) if token_budget else None, max_epochs,
             shard_mb, seed,
         )  # fmt: skip
-        found = export_mixture(name, job)
-        say(f"{name}: {len(found.domains)} domains, weights of {found.unit}: {json.dumps(found.weights, ensure_ascii=False)}")
-        say("  " + ", ".join(str(job.out / file) for file in found.configuration))
-        for warning in found.warnings:
-            say(f"  warning: {warning}")
+        _say_export(name, export_mixture(name, job), job.out)
+
+
+def _say_export(name: str, found: Any, folder: Path) -> None:
+    say(f"{name}: weights of {found.unit}, {json.dumps(found.weights, ensure_ascii=False)}")
+    say("  " + ", ".join(str(folder / file) for file in found.configuration))
+    for warning in found.warnings:
+        say(f"  warning: {warning}")
+
+
+@mix_app.command()
+@with_storage
+def build(
+    input_: Inputs,
+    out: Annotated[str, typer.Option(help="A local folder: domains.csv, mixture.json, and a folder a format.")],
+    method: Annotated[
+        str, typer.Option(help="See docs/mixture.md; natural, temperature and unimax need no runs.")
+    ] = "temperature",
+    to: Annotated[
+        str, typer.Option(help="Trainers' formats with commas between, see docs/mixture_formats.md; none: no export.")
+    ] = "",
+    runs: Annotated[str, typer.Option(help="Run table, for methods that fit one.")] = "",
+    token_budget: Annotated[Optional[float], typer.Option(help="Tokens of the training run, e.g. 1e9.")] = None,
+    max_epochs: Annotated[float, typer.Option(help="Most times a domain may be read; 0 sets no limit.")] = 4.0,
+    set_: Annotated[Optional[list[str]], typer.Option("--set", help="A setting of the method. Repeatable.")] = None,
+    domain_by: DomainBy = None,
+    domain_option: DomainOption = None,
+    tokenizer: Tokenizer = "",
+    sequence_length: Annotated[int, typer.Option(help="Tokens of a packed row.")] = 2048,
+    seed: Annotated[int, typer.Option(help="Of whatever is drawn.")] = 0,
+    text: Text = "text",
+) -> None:
+    """From curated shards to weights and a trainer's files: count the domains, solve, export."""
+    from curation.mixture.build import build as build_mixture
+    from curation.mixture.exporters.encoding import Encoder
+    from curation.mixture.methods import method_named
+    from curation.mixture.report import mixture_report
+    from curation.mixture.run_table import read
+
+    found = build_mixture(
+        _corpus(input_, domain_by, domain_option, text), Path(out), method_named(method, set_ or []),
+        [name.strip() for name in to.split(",") if name.strip()], Encoder(tokenizer or "bytes"),
+        table=read(runs, "") if runs else None, token_budget=int(token_budget) if token_budget else None,
+        max_epochs=max_epochs or None, seed=seed, sequence_length=sequence_length,
+    )  # fmt: skip
+    say(mixture_report(found.mixture))
+    say(f"wrote {out}/domains.csv, {out}/mixture.json")
+    for name, one in found.exports.items():
+        _say_export(name, one, Path(out) / name)

@@ -17,7 +17,7 @@ from curation.errors import MixtureError, explain_mismatch
 from curation.mixture.artefact import FILE_NAME, Mixture, Shard, load, with_shards
 from curation.mixture.corpus import Corpus
 from curation.mixture.materialise import REPEATS, Materialise
-from curation.mixture.ordering import ORDERED, arrange
+from curation.mixture.ordering import MANIFEST, ORDERED, arrange
 from curation.parts import open_parquet, to_frame
 from curation.pipeline import Pipeline
 from curation.runners.drive import RunResult
@@ -77,6 +77,7 @@ def apply_mixture(
     report = result.census["reports"].get(stage.label, {})
     if home == "documents":
         folder.delete_folder(ORDERED)
+        folder.delete(MANIFEST)
     mixture = with_shards(load(stage.mixture), _shards_of(folder, home))
     folder.replace(FILE_NAME, mixture.to_json().encode())
     facts = {**report, "order": order, "quality": quality, "seed": stage.seed, "shards": home}
@@ -97,7 +98,7 @@ def _shards_of(folder: Folder, home: str) -> dict[str, list[Shard]]:
 
 
 def _digests(folder: Folder, home: str) -> dict[str, str]:
-    name = "manifest.parquet" if home == "documents" else f"{home}/manifest.parquet"
+    name = "manifest.parquet" if home == "documents" else MANIFEST
     with folder.open(name) as stream:
         rows = to_frame(open_parquet(stream).read(columns=["file", "sha256"], use_threads=False))
     return {file: digest for file, digest in rows.iter_rows() if file.startswith(f"{home}/")}

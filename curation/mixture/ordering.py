@@ -25,6 +25,7 @@ from curation.sinks.parquet import Parquet
 from curation.storage import Folder
 
 ORDERED = "ordered"
+MANIFEST = "ordered-manifest.parquet"
 ORDERS = ("document", "shuffled", "ascending", "descending")
 
 SAMPLED_KEYS = 1 << 20
@@ -65,7 +66,7 @@ def arrange(folder: Folder, order: str, quality: str, seed: int, target_mb: floa
     table = pa.Table.from_pylist(rows)
     out = io.BytesIO()
     pq.write_table(table, out, compression="zstd")
-    folder.replace(f"{ORDERED}/manifest.parquet", out.getvalue())
+    folder.replace(MANIFEST, out.getvalue())
     return ORDERED
 
 

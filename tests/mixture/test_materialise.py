@@ -222,7 +222,7 @@ def test_orders(corpus: Path, tmp_path: Path, order: str, monkeypatch) -> None:
         values = ordered[quality].to_numpy()
         steps = np.diff(values)
         assert (steps >= 0).all() if order == "ascending" else (steps <= 0).all()
-        manifest = pl.read_parquet(tmp_path / "out/ordered/manifest.parquet")
+        manifest = pl.read_parquet(tmp_path / "out/ordered-manifest.parquet")
         assert manifest["least_quality"].to_list() == [pl.read_parquet(p)[quality].min() for p in shards]
     else:
         correlation = np.corrcoef(place, ordered["doc"].rank("dense").to_numpy())[0, 1]

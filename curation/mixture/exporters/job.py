@@ -161,11 +161,14 @@ class Job:
         return token_weights({name: self.mixture[name].weight for name in found})
 
     def warnings(self, found: Mapping[str, DomainFiles]) -> list[str]:
-        """Domains that the training run would read too often."""
+        """Domains that the training run would read too often, and weights that were found for another tokenizer's tokens."""
+        others = []
+        if self.mixture.tokenizer and self.mixture.tokenizer != self.encoder.name:
+            others.append(f"the weights are of tokens of {self.mixture.tokenizer}, the files of {self.encoder.name}")
         if self.budget is None:
-            return []
+            return others
         epochs = epochs_of(self.weights(found), {name: one.tokens for name, one in found.items()}, self.budget)
-        return [
+        return others + [
             f"{name}: {times:.2f} epochs in {self.budget} tokens, more than {self.max_epochs:g}"
             for name, times in epochs.items()
             if times > self.max_epochs
