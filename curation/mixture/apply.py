@@ -44,6 +44,7 @@ def pipeline_for(
 ) -> Pipeline:
     """The pipeline that materialises. `tokenizer`: as of scorers/token_count; "" takes the files' own `token_count`.
     `target_mb`: text of a shard; `shard_mb`: bytes of the files that a unit reads, both 10**6."""
+    load(stage.mixture)  # one that cannot be read is told before any work
     corpus.check_domain()
     taken_anew = {*(["domain"] if corpus.domains else []), *(["token_count"] if tokenizer else [])}
     wanted = [name for name in corpus.schema.names if name not in taken_anew]

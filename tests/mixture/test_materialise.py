@@ -244,4 +244,4 @@ def test_what_does_not_fit_is_told(corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(MixtureError, match="a column of numbers"):
         materialise(corpus, tmp_path / "d", SHARES, tokens=1000, order="ascending", quality="language")
     with pytest.raises(MixtureError, match="give a tokenizer"):
-        pipeline_for(corpus_of(corpus), Materialise(mixture="m.json"))
+        pipeline_for(corpus_of(corpus), stage_of(tmp_path, SHARES))
