@@ -19,8 +19,8 @@ from curation.mixture.convex import Convex
 from curation.mixture.natural import Natural
 from curation.mixture.olmix import Olmix
 from curation.mixture.problem import Method, Problem
-from curation.mixture.regression import Regressor, noise_floor, report_scores, spearman
 from curation.mixture.regmix import Regmix
+from curation.mixture.regression import Regressor, noise_floor, report_scores, spearman
 from curation.mixture.regressors import REGRESSORS, Choice, named, select
 from curation.mixture.run_table import RunTable, read, read_folder
 from curation.mixture.search import simulate

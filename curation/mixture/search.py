@@ -67,7 +67,8 @@ def simulate(
     simulated: int = 100_000, top: int = 128, concentration: float = 1.0, seed: int = 0,
 ) -> np.ndarray:  # fmt: skip
     """Mean of the `top` mixtures of lowest predicted loss among `simulated` ones, drawn from Dirichlet(concentration * natural)
-    and brought below the caps. The draws are those of numpy's frozen generator, the same in every version, as in the release."""
+    and brought below the caps. The draws are those of numpy's frozen generator: the same in every version, as in the
+    release."""
     random = np.random.RandomState(seed)
     present = np.flatnonzero(natural > 0)
     best, losses = np.zeros((0, len(natural))), np.zeros(0)
