@@ -103,3 +103,17 @@ def test_errors_say_what_to_do(corpus: Path, tmp_path: Path) -> None:
     ):  # fmt: skip
         with pytest.raises(CurationError, match=wanted):
             mix(*words)
+
+
+def test_the_readme_goes_from_the_demo_corpus_to_files(tmp_path: Path, monkeypatch) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    demo, build = readme.partition("## Mixtures")[2].partition("```\n")[2].partition("```")[0].splitlines()
+    monkeypatch.chdir(tmp_path)
+    for line in (demo, build):
+        found = CliRunner().invoke(app, line.split()[1:])
+        assert found.exit_code == 0, found.output
+    weights = load("mix/mixture.json").weights
+    assert len(weights) > 5 and weights["eng_Latn"] < 0.5
+    words = Path("mix/megatron/data_path.txt").read_text().split()
+    assert sum(float(word) for word in words[::2]) == pytest.approx(1)
+    assert all(Path(f"{prefix}.bin").is_file() for prefix in words[1::2])
