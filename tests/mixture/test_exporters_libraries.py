@@ -47,6 +47,15 @@ def test_megatron_parses_the_blend(corpus: Path, tmp_path: Path) -> None:
     assert weights == list(WEIGHTED.values())
 
 
+def test_megatron_blends_the_shares_exactly(corpus: Path, tmp_path: Path) -> None:
+    helpers = pytest.importorskip("megatron.core.datasets.helpers_cpp")
+    export("megatron", job_of(corpus, tmp_path))
+    weights = np.array([float(word) for word in (tmp_path / "data_path.txt").read_text().split()[::2]])
+    owner, place = np.zeros(10_000, np.int16), np.zeros(10_000, np.int64)
+    helpers.build_blending_indices(owner, place, weights, len(weights), len(owner), False)
+    assert np.abs(np.bincount(owner) - weights * len(owner)).max() <= 1
+
+
 def test_streaming_draws_the_shares(corpus: Path, tmp_path: Path) -> None:
     streaming = pytest.importorskip("streaming")
     streaming.base.util.clean_stale_shared_memory()
@@ -125,6 +134,22 @@ def test_olmo_core_selects_the_shares(corpus: Path, tmp_path: Path) -> None:
     total = sum(chosen.values())
     assert total >= 65_536
     assert all(abs(chosen[name] / total - share) <= 64 * 3 / total for name, share in WEIGHTED.items())
+    scope: dict = {}
+    exec((tmp_path / "dataset.py").read_text(), scope)
+    config = scope["DATASET"]
+    config.work_dir = str(tmp_path / "work")
+    config.source_mixture_config.render_tables = False
+    dataset = config.build()
+    dataset.prepare()
+    rows = [np.asarray(dataset[i]["input_ids"]) for i in range(len(dataset))]
+    assert sum(len(row) for row in rows) >= 65_536
+    streams = {name: stream_of(name).astype(np.uint16).tobytes() for name in WEIGHTED}
+    drawn = Counter()
+    for row in rows:
+        owners = [name for name, stream in streams.items() if row.astype(np.uint16).tobytes() in stream]
+        drawn.update(owners[:1])
+    assert sum(drawn.values()) > 0.95 * len(rows), "rows that cross from file to file are few"
+    assert all(abs(drawn[name] / sum(drawn.values()) - share) < 0.03 for name, share in WEIGHTED.items())
 
 
 def test_litdata_draws_the_shares(corpus: Path, tmp_path: Path) -> None:
@@ -184,3 +209,28 @@ def test_datatrove_writes_the_same_index(corpus: Path, tmp_path: Path) -> None:
         assert (tmp_path / f"theirs/x.ds{end}").read_bytes() == (tmp_path / f"out/code/00000_tokens.ds{end}").read_bytes()
     theirs = (tmp_path / "theirs/x.ds.metadata").read_text().split("\n")
     assert theirs[:2] == (tmp_path / "out/code/00000_tokens.ds.metadata").read_text().split("\n")[:2]
+
+
+def test_torchtitan_draws_the_shares(corpus: Path, tmp_path: Path) -> None:
+    titan = pytest.importorskip("torchtitan.hf_datasets.text_datasets")
+    export("torchtitan", job_of(corpus, tmp_path))
+    scope: dict = {}
+    exec((tmp_path / "titan_0_3.py").read_text(), scope)
+
+    class Bytes:
+        def encode(self, text: str, add_bos: bool, add_eos: bool) -> list[int]:
+            return [*text.encode(), 256]
+
+    parts = [
+        titan.HuggingFaceTextDataset(s.dataset, s.dataset_path, Bytes(), seq_len=64, infinite=True) for s in scope["SOURCES"]
+    ]
+    owner = {}
+    for name, part in zip(WEIGHTED, parts, strict=True):
+        once = titan.HuggingFaceTextDataset(part.dataset_name, None, Bytes(), seq_len=64, infinite=True)
+        for _, (row, _) in zip(range(4 * len(stream_of(name)) // 64), once, strict=False):
+            owner[np.asarray(row["input"]).tobytes()] = name
+    config = scope["LOADER"]
+    mixed = titan.InterleavedDataset(parts, [s.weight for s in config.sources], config.seed, config.stopping_strategy)
+    rows = [row for _, (row, _) in zip(range(600), mixed, strict=False)]
+    drawn = Counter(owner[np.asarray(row["input"]).tobytes()] for row in rows)
+    assert sum(drawn.values()) == 600 and within_three_deviations(drawn, WEIGHTED)

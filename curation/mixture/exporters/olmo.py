@@ -20,7 +20,7 @@ from curation.mixture.exporters.weights import epochs_of
 
 _SNIPPET = '''"""The dataset of this mixture, for OLMo-core."""
 
-from olmo_core.data import NumpyFSLDatasetConfig, TokenizerConfig
+from olmo_core.data import NumpyDatasetDType, NumpyFSLDatasetConfig, TokenizerConfig
 from olmo_core.data.source_mixture import SourceMixtureConfig, SourceMixtureDatasetConfig, SourceMixtureList
 from yaml import safe_load
 
@@ -34,6 +34,7 @@ DATASET = NumpyFSLDatasetConfig.from_src_mix(
     MIXTURE,
     tokenizer=TokenizerConfig(vocab_size={vocabulary}, eos_token_id={end}, pad_token_id={end}),
     sequence_length={length},
+    dtype=NumpyDatasetDType.{dtype},  # of the files; a vocabulary alone does not tell
 )
 '''
 
@@ -97,7 +98,7 @@ def export(job: Job) -> Export:
     batch = 8 * job.sequence_length
     snippet = _SNIPPET.format(
         mixture=job.at("mixture.yaml"), tokens=budget, batch=batch, seed=job.seed, vocabulary=job.encoder.vocabulary,
-        end=job.encoder.end_id, length=job.sequence_length,
+        end=job.encoder.end_id, length=job.sequence_length, dtype=np.dtype(dtype).name,
     )  # fmt: skip
     configuration = [
         job.put("mixture.yaml", yaml.safe_dump({"sources": sources}, sort_keys=False)),

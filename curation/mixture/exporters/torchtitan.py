@@ -1,9 +1,11 @@
-"""torchtitan: per domain a folder of Parquet files, and a Python snippet for each of its two interfaces.
+"""torchtitan: per domain a folder of Parquet files, and a Python module for each of its two interfaces.
 
-`titan_0_3.py`: `InterleavedDataset` of release 0.3.0. `titan_main.py`: `DatasetMixConfig` of its main branch of August 2026.
-Both draw a packed row by weight: shares of tokens.
+`titan_0_3.py`: `LOADER`, a configuration of `InterleavedHuggingFaceTextDataLoader` of release 0.3.0; importing it registers the
+domains as datasets. `titan_main.py`: `MIXTURE`, a `DatasetMixConfig` of its main branch of August 2026, every domain packed
+before it is mixed: without packing that interface would draw documents. Both draw packed rows: shares of tokens.
 
-Source: torchtitan 0.3.0 and b5bcd76c, `components/data/dataset.py`, `sources.py`, `hf_datasets/text_datasets.py`; not run.
+Source: torchtitan 0.3.0 `hf_datasets/text_datasets.py`, read by it; b5bcd76c `components/data/{dataset,packing,sources}.py`,
+not run.
 """
 
 from __future__ import annotations
@@ -11,45 +13,59 @@ from __future__ import annotations
 from curation.mixture.exporters.huggingface import write_parquet
 from curation.mixture.exporters.job import Export, Job, file_name
 
-_RELEASE = '''"""The mixture for torchtitan 0.3.0: give `datasets`, packed by its text dataset, to InterleavedDataset."""
+_RELEASE = '''"""The mixture for torchtitan 0.3.0: LOADER is the configuration of its data loader."""
 
-FOLDERS = {folders}
-WEIGHTS = {weights}
+from datasets import load_dataset
+from torchtitan.hf_datasets import DatasetConfig
+from torchtitan.hf_datasets.text_datasets import DATASETS, HFDataSource, InterleavedHuggingFaceTextDataLoader
+
+PARTS = {parts}
 
 
-def interleaved(pack, seed={seed}):
-    """`pack` makes a packed torchtitan dataset of a streaming dataset of rows with `text`."""
-    from datasets import load_dataset
-    from torchtitan.datasets import InterleavedDataset
+def _load(folder):
+    return load_dataset("parquet", data_files=f"{{folder}}/*.parquet", split="train", streaming=True)
 
-    rows = [load_dataset("parquet", data_files=f"{{f}}/*.parquet", split="train", streaming=True) for f in FOLDERS]
-    return InterleavedDataset([pack(one) for one in rows], WEIGHTS, seed=seed, stopping_strategy="all_exhausted")
+
+def _text(row):
+    return row["text"]
+
+
+SOURCES = []
+for number, (folder, weight) in enumerate(PARTS):
+    name = f"mixture_{{number}}"
+    DATASETS[name] = DatasetConfig(path=folder, loader=_load, sample_processor=_text)
+    SOURCES.append(HFDataSource(dataset=name, weight=weight, infinite=True))
+
+LOADER = InterleavedHuggingFaceTextDataLoader.Config(sources=SOURCES, seed={seed})
 '''
 
-_MAIN = '''"""The mixture for torchtitan's main branch (August 2026)."""
+_MAIN = '''"""The mixture for torchtitan's main branch (August 2026): MIXTURE is the dataset's configuration."""
 
 from torchtitan.components.data.dataset import DatasetMixConfig, SingleDatasetConfig, WeightedDataset
+from torchtitan.components.data.packing import ConcatThenSplitPackingConfig
 from torchtitan.components.data.sources import HuggingFaceStreamingSource
 from torchtitan.hf_datasets.text_datasets import TextProcessor
+
+PARTS = {parts}
 
 
 def _part(folder, weight):
     files = {{"data_files": f"{{folder}}/*.parquet"}}
     source = HuggingFaceStreamingSource.Config(path="parquet", split="train", load_dataset_kwargs=files)
-    return WeightedDataset(dataset=SingleDatasetConfig(source=source, processor=TextProcessor.Config()), weight=weight)
+    rows = SingleDatasetConfig(source=source, processor=TextProcessor.Config())
+    return WeightedDataset(dataset=ConcatThenSplitPackingConfig(dataset=rows), weight=weight)
 
 
-MIXTURE = DatasetMixConfig(datasets=tuple(_part(*pair) for pair in {pairs}))
+MIXTURE = DatasetMixConfig(datasets=tuple(_part(*part) for part in PARTS))
 '''
 
 
 def export(job: Job) -> Export:
     found, _ = write_parquet(job)
     weights = job.weights(found)
-    folders = [job.at(file_name(name)) for name in weights]
-    shares = list(weights.values())
+    parts = [(job.at(file_name(name)), weight) for name, weight in weights.items()]
     configuration = [
-        job.put("titan_0_3.py", _RELEASE.format(folders=folders, weights=shares, seed=job.seed)),
-        job.put("titan_main.py", _MAIN.format(pairs=list(zip(folders, shares, strict=True)))),
+        job.put("titan_0_3.py", _RELEASE.format(parts=parts, seed=job.seed)),
+        job.put("titan_main.py", _MAIN.format(parts=parts)),
     ]
     return Export(found, weights, "tokens", configuration)
