@@ -45,7 +45,8 @@ def _corpus(inputs: list[str], domain_by: str | None, options: list[str] | None,
     fields: dict[str, object] = {"by": domain_by} if domain_by else {}
     for option in options or []:
         key, _, value = option.partition("=")
-        fields[key] = yaml.safe_load(value)
+        # workers may start in another folder
+        fields[key] = str(Path(value).resolve()) if key in Domains.path_fields else yaml.safe_load(value)
     stage = build_stage(Domains, fields) if domain_by else None
     assert stage is None or isinstance(stage, Domains)
     return Corpus(inputs, stage, text, of_process())
@@ -149,6 +150,9 @@ def apply(
     set_log(log_level)
     check_order(order, quality)
     corpus = _corpus(input_, domain_by, domain_option, text)
+    mixture = str(Path(mixture).resolve())
+    if tokenizer and tokenizer != "bytes":
+        tokenizer = str(Path(tokenizer).resolve())
     stage = Materialise(mixture=mixture, tokens=int(token_budget or 0), max_epochs=max_epochs, when_short=when_short, seed=seed)
     pipeline = pipeline_for(corpus, stage, tokenizer, target_mb)
 

@@ -8,6 +8,7 @@ Source: ours.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -25,6 +26,8 @@ from curation.scorers.token_count import TokenCount
 from curation.sinks.parquet import Parquet as ParquetSink
 from curation.stage import Stage
 from curation.storage import Folder
+
+logger = logging.getLogger("curation")
 
 Drive = Callable[[Pipeline], RunResult]
 """Runs a pipeline over the corpus into the output folder."""
@@ -44,8 +47,10 @@ def pipeline_for(
 ) -> Pipeline:
     """The pipeline that materialises. `tokenizer`: as of scorers/token_count; "" takes the files' own `token_count`.
     `target_mb`: text of a shard; `shard_mb`: bytes of the files that a unit reads, both 10**6."""
-    load(stage.mixture)  # one that cannot be read is told before any work
+    mixture = load(stage.mixture)  # one that cannot be read is told before any work
     corpus.check_domain()
+    if tokenizer and mixture.tokenizer and mixture.tokenizer != tokenizer:
+        logger.warning("the weights are of tokens of %s, the budget is counted in %s", mixture.tokenizer, tokenizer)
     taken_anew = {*(["domain"] if corpus.domains else []), *(["token_count"] if tokenizer else [])}
     wanted = [name for name in corpus.schema.names if name not in taken_anew]
     source = replace(corpus.source(wanted), shard_mb=shard_mb)

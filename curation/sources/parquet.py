@@ -14,6 +14,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -143,14 +144,16 @@ class Parquet(Source):
 
     def _frame(self, rows: pa.Table, origin: Input, first: int) -> pl.DataFrame:
         """Rows of the file, from row `first` on, as documents."""
-        place = range(first, first + rows.num_rows)
-        path = storable(origin.path)
-        made: dict[str, pl.Series] = {"doc": pl.Series([doc_number(origin.number, p) for p in place], dtype=pl.UInt64)}
+        number = doc_number(origin.number, first)
+        made: dict[str, pl.Series] = {"doc": pl.Series(np.arange(number, number + rows.num_rows, dtype=np.uint64))}
         text = _column(rows, self.text, "text")
         made["text"] = text
-        own_ids = pl.Series([f"{path}#{p}" for p in place])
         given = _column(rows, self.id_column, "id") if self.id_column in rows.column_names else None
-        made["id"] = own_ids if given is None else given.zip_with(given.is_not_null(), own_ids)
+        if given is None or given.null_count():
+            path = storable(origin.path)
+            own = pl.Series([f"{path}#{place}" for place in range(first, first + rows.num_rows)])
+            given = own if given is None else given.zip_with(given.is_not_null(), own)
+        made["id"] = given
         said = _column(rows, "source", "source") if "source" in rows.column_names else _nulls(rows.num_rows, pa.string())
         made["source"] = said.fill_null(self.corpus)
         made["content_id"] = self._identities(rows, text)

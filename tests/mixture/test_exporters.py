@@ -10,6 +10,7 @@ import struct
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -271,6 +272,26 @@ def test_what_does_not_fit_is_told(corpus: Path, tmp_path: Path) -> None:
     job.corpus.__dict__["domains"] = None
     with pytest.raises(MixtureError, match="--domain-by"):
         export("megatron", job)
+
+
+def test_any_name_of_a_domain_is_a_name_of_files(tmp_path: Path) -> None:
+    names = ["0.5", "a/b c", "../up", "é字", "a%2Fb", "CON."]
+    mixture = mixture_of(dict.fromkeys(names, 1 / len(names)))
+    (tmp_path / "in").mkdir()
+    for i, name in enumerate(names):
+        table = {"text": [f"text {i} {k}" for k in range(30)], "source": [name] * 30}
+        pq.write_table(pa.table(table), tmp_path / f"in/{i}.parquet")
+    for format_ in FREE:
+        out = tmp_path / "out" / format_
+        found = export(format_, job_of(tmp_path / "in", out, mixture, sequence_length=8))
+        assert list(found.domains) == names and all(one.documents == 30 for one in found.domains.values())
+        written = {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()}
+        assert written == {*manifest(out)["files"], MANIFEST}, "nothing is written elsewhere"
+    for i, name in enumerate(names):
+        tokens, _ = read_indexed(tmp_path / "out/megatron" / f"{file_name(name)}_text_document")
+        assert bytes(tokens[:6].tolist()) == f"text {i}".encode()
+    words = (tmp_path / "out/megatron/data_path.txt").read_text().split()
+    assert len(words) == 12 and not any(word.replace(".", "").isdigit() for word in words[1::2])
 
 
 def test_a_large_vocabulary_takes_four_bytes(corpus: Path, tmp_path: Path, monkeypatch) -> None:

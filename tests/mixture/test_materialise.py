@@ -22,6 +22,7 @@ from curation.mixture.apply import Applied, apply_mixture, pipeline_for
 from curation.mixture.artefact import load, mixture_of
 from curation.mixture.demand import apportion, demands
 from curation.mixture.materialise import REPEATS, Materialise, draws_of
+from curation.recipe import from_yaml, to_yaml
 from curation.runners.drive import run_pipeline
 from curation.runners.local import LocalExecutor
 from curation.storage import Folder
@@ -189,6 +190,12 @@ def test_shards_hold_the_shares_and_the_file_says_so(corpus: Path, tmp_path: Pat
 
 def files(out: Path, *folders: str) -> dict[str, bytes]:
     return {f"{folder}/{p.name}": p.read_bytes() for folder in folders for p in sorted((out / folder).glob("*.parquet"))}
+
+
+def test_the_pipeline_survives_yaml(corpus: Path, tmp_path: Path) -> None:
+    pipeline = pipeline_for(corpus_of(corpus), stage_of(tmp_path, SHARES), "bytes")
+    again = from_yaml(to_yaml(pipeline))
+    assert again.fingerprint() == pipeline.fingerprint() and to_yaml(again) == to_yaml(pipeline)
 
 
 def test_one_worker_and_two_leave_the_same_bytes(corpus: Path, tmp_path: Path) -> None:
