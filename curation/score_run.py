@@ -59,20 +59,25 @@ class Scored:
     kept: bool
 
 
-def scorer_of(card: str, labels: Sequence[str] = (), weights: str = "", pieces: str = "") -> Scorer:
+def scorer_of(
+    card: str, labels: Sequence[str] = (), weights: str = "", pieces: str = "", head: str = "", device: str = "cpu"
+) -> Scorer:
     """The stage that scores with a card. Raises RecipeError when there is no such card, or settings that are not its own."""
     try:
         kind = load_card(card).kind
     except CardError as error:
         raise RecipeError(str(error)) from error
     if kind == "ngram_kenlm":
+        if head or device != "cpu":
+            found = head or device
+            raise RecipeError(explain_mismatch(f"card {card!r}: head, device", wanted="none: a language model", found=found))
         if labels:
             found = ", ".join(labels)
             raise RecipeError(explain_mismatch(f"card {card!r}: labels", wanted="none: a language model", found=found))
         return Perplexity(card=card, weights=weights, pieces=pieces, label="score")
     if pieces:
         raise RecipeError(explain_mismatch(f"card {card!r}: pieces", wanted="none: a classifier", found=pieces))
-    return Classify(card=card, labels=tuple(labels), weights=weights, label="score")
+    return Classify(card=card, labels=tuple(labels), weights=weights, head=head, device=device, label="score")
 
 
 def score_run(

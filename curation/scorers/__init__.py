@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from curation.scorers.licence import Licence as Licence
     from curation.scorers.opt_out_signals import OptOutSignals as OptOutSignals
     from curation.scorers.perplexity import Perplexity as Perplexity
-    from curation.scorers.perplexity_bucket import PerplexityBucket as PerplexityBucket
     from curation.scorers.token_count import TokenCount as TokenCount
 
 __getattr__, __dir__ = exports(
@@ -21,7 +20,6 @@ __getattr__, __dir__ = exports(
         "Licence": "licence",
         "OptOutSignals": "opt_out_signals",
         "Perplexity": "perplexity",
-        "PerplexityBucket": "perplexity_bucket",
         "TokenCount": "token_count",
     },
 )
