@@ -12,6 +12,7 @@ import typer
 import curation
 from curation.cli_storage import quiet_libraries, with_storage
 from curation.errors import CurationError
+from curation.models_cli import app as models_app
 from curation.storage_options import of_process, shown
 
 app = typer.Typer(
@@ -25,6 +26,7 @@ index_app = typer.Typer(
     help="Indexes of near-duplicates: what a new crawl is held against without the old text being read again.",
 )  # fmt: skip
 app.add_typer(index_app, name="index")
+app.add_typer(models_app, name="models")
 
 Recipe = Annotated[str, typer.Argument(help="A name (common_crawl_english), a .py file with PIPELINE, or a frozen .yaml.")]
 InputPaths = Annotated[
@@ -121,6 +123,26 @@ def run(
     if result.census:
         say(funnel(result.census))
     say(f"output: {shown(out)}")
+
+
+@app.command()
+@with_storage
+def score(
+    out: OutFolder,
+    card: Annotated[str, typer.Option(help="Name of a card (curation models list), or the path of one of your own (.toml).")],
+    label: Annotated[Optional[list[str]], typer.Option(help="A label to score; default the card's. Repeatable.")] = None,
+    weights: Annotated[str, typer.Option(help="Where the weights lie that the card leaves to you.")] = "",
+    pieces: Annotated[str, typer.Option(help="Where its SentencePiece model lies, if it has one.")] = "",
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+) -> None:
+    """Score the documents of a finished run with one more card: a side file for each shard, row for row; the run stays so.
+
+    The same command again keeps the side files that still belong to their shards and to the same model.
+    """
+    from curation.score_run import report, score_run, scorer_of
+
+    place, done = score_run(out, scorer_of(card, label or (), weights, pieces), workers=workers)
+    say(report(f"{out}/{place}", done))
 
 
 @app.command()
