@@ -12,6 +12,7 @@ import typer
 import curation
 from curation.cli_storage import quiet_libraries, with_storage
 from curation.errors import CurationError
+from curation.mix_cli import mix_app
 from curation.models_cli import app as models_app
 from curation.storage_options import of_process, shown
 
@@ -26,6 +27,7 @@ index_app = typer.Typer(
     help="Indexes of near-duplicates: what a new crawl is held against without the old text being read again.",
 )  # fmt: skip
 app.add_typer(index_app, name="index")
+app.add_typer(mix_app, name="mix")
 app.add_typer(models_app, name="models")
 
 Recipe = Annotated[str, typer.Argument(help="A name (common_crawl_english), a .py file with PIPELINE, or a frozen .yaml.")]

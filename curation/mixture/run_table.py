@@ -1,7 +1,8 @@
 """Run tables: what was trained on (weights of domains) and what came out (losses by target), one row per run.
 
-Our own file is Parquet or CSV with the columns `run` (optional), `weight_<domain>` and `loss_<target>`; other columns are left
-alone. RegMix publishes pairs of CSV files, a mixture table and a loss table joined on `index`; both forms are read here.
+Our own file is Parquet or CSV with the columns `run` (optional), `weight_<domain>` and `loss_<target>`; other columns of
+numbers (seconds, tokens, steps) are kept beside them. RegMix publishes pairs of CSV files, a mixture table and a loss table
+joined on `index`; both forms are read here.
 
 Source: RegMix, Liu et al., arXiv:2407.01492, file layout of its release.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -33,7 +34,8 @@ class RunTable:
 
     name: of the file, for messages. domains, targets, runs: names. weights: float64 [runs, domains], as stored (a published
     row may sum to 0.997). losses: float64 [runs, targets], lower is better. sha256: of the file's bytes (of a pair: of both,
-    mixtures first; of a table made in memory: of its CSV). Proposed mixtures are a table without targets.
+    mixtures first; of a table made in memory: of its CSV). extra: other columns of numbers, float64 [runs] each. Proposed
+    mixtures are a table without targets.
 
     Raises MixtureError for losses that are not finite, weights that are negative or do not sum to one, and names twice.
     """
@@ -45,6 +47,7 @@ class RunTable:
     losses: np.ndarray
     runs: tuple[str, ...] = ()
     sha256: str = ""
+    extra: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         put = object.__setattr__
@@ -75,7 +78,15 @@ class RunTable:
         """The table of some rows, by position."""
         chosen = np.asarray(rows)
         runs = tuple(self.runs[i] for i in chosen)
-        return RunTable(self.name, self.domains, self.targets, self.weights[chosen], self.losses[chosen], runs)
+        extra = {name: values[chosen] for name, values in self.extra.items()}
+        return RunTable(self.name, self.domains, self.targets, self.weights[chosen], self.losses[chosen], runs, extra=extra)
+
+    def column(self, name: str) -> np.ndarray:
+        """A column of `extra` [runs]. Raises MixtureError when the table has none of that name."""
+        if name not in self.extra:
+            found = ", ".join(self.extra) or "no further columns"
+            raise MixtureError(explain_mismatch(f"{self.name}: columns", wanted=name, found=found))
+        return self.extra[name]
 
     def ordered(self, domains: Sequence[str]) -> RunTable:
         """The table with its weights in another order of domains. Raises MixtureError when the two do not name the same."""
@@ -86,7 +97,7 @@ class RunTable:
             if name not in domains:
                 raise MixtureError(unknown_domain(name, domains, "the problem"))
         columns = [self.domains.index(name) for name in domains]
-        return RunTable(self.name, tuple(domains), self.targets, self.weights[:, columns], self.losses, self.runs, self.sha256)
+        return replace(self, domains=tuple(domains), weights=self.weights[:, columns])
 
     def require(self, least: int, what: str) -> None:
         """Raise MixtureError when the table has fewer than `least` runs, which `what` (a method) needs."""
@@ -101,7 +112,7 @@ def to_frame(table: RunTable) -> pl.DataFrame:
     columns: dict[str, object] = {"run": list(table.runs)}
     columns |= {WEIGHT + name: table.weights[:, i] for i, name in enumerate(table.domains)}
     columns |= {LOSS + name: table.losses[:, i] for i, name in enumerate(table.targets)}
-    return pl.DataFrame(columns)
+    return pl.DataFrame({**columns, **table.extra})
 
 
 def from_frame(frame: pl.DataFrame, name: str, sha256: str = "", *, trained: bool = True) -> RunTable:
@@ -114,7 +125,10 @@ def from_frame(frame: pl.DataFrame, name: str, sha256: str = "", *, trained: boo
         raise MixtureError(explain_mismatch(name, wanted=wanted, found=found))
     runs = tuple(frame["run"].cast(pl.String).to_list()) if "run" in frame.columns else ()
     weights = _matrix(frame, [WEIGHT + d for d in domains], name)
-    return RunTable(name, domains, targets, weights, _matrix(frame, [LOSS + t for t in targets], name), runs, sha256)
+    losses = _matrix(frame, [LOSS + t for t in targets], name)
+    others = [c for c in frame.columns if c != "run" and not c.startswith((WEIGHT, LOSS)) and frame.schema[c].is_numeric()]
+    extra = {c: _matrix(frame, [c], name)[:, 0] for c in others}
+    return RunTable(name, domains, targets, weights, losses, runs, sha256, extra)
 
 
 def read(location: str, losses: str = "", *, trained: bool = True) -> RunTable:
@@ -202,6 +216,12 @@ def _check(table: RunTable) -> None:
         hint = "train that run again or remove its row; a diverged proxy says nothing about its mixture"
         found = f"{table.losses[run, target]} for target {table.targets[target]!r} of run {table.runs[run]} ({len(bad)} in all)"
         raise MixtureError(explain_mismatch(f"{table.name}: losses", wanted="finite numbers", found=found, hint=hint))
+    bad = np.argwhere(table.losses <= 0)
+    if len(bad):
+        run, target = bad[0]
+        hint = "losses are nats or bits, above 0; turn an accuracy into an error rate"
+        found = f"{table.losses[run, target]} for target {table.targets[target]!r} of run {table.runs[run]}"
+        raise MixtureError(explain_mismatch(f"{table.name}: losses", wanted="numbers above 0", found=found, hint=hint))
     bad = np.argwhere(~np.isfinite(table.weights) | (table.weights < 0))
     if len(bad):
         run, domain = bad[0]

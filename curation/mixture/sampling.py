@@ -11,11 +11,13 @@ different mixtures are found.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from curation.errors import MixtureError, explain_mismatch
+from curation.mixture.run_table import RunTable
 
 BATCH = 4096
 MOST_BATCHES = 500
@@ -102,6 +104,18 @@ def propose(natural: np.ndarray, count: int, sampling: Sampling = Sampling(), up
             hint="ask for fewer, raise max_usage or the epochs, or lower minimum",
         )
     )  # fmt: skip
+
+
+def proposals(
+    domains: Sequence[str], natural: np.ndarray, count: int, sampling: Sampling = Sampling(), upper: np.ndarray | None = None,
+    *, natural_runs: int = 0,
+) -> RunTable:  # fmt: skip
+    """Mixtures to train, as a run table without losses: `natural_runs` of the natural shares (their spread is the noise of a
+    run), then `count` different ones."""
+    rows = propose(natural, count, sampling, upper)
+    first = np.repeat(on_grid(np.asarray(natural)[None], sampling.units) / sampling.units, natural_runs, axis=0)
+    rows = np.concatenate([first, rows])
+    return RunTable("proposals", tuple(domains), (), rows, np.zeros((len(rows), 0)))
 
 
 def on_grid(shares: np.ndarray, units: int) -> np.ndarray:

@@ -57,6 +57,7 @@ def test_domains_are_brought_into_another_order() -> None:
     [
         ({"losses": np.array([[1.0, np.nan], [3.0, 4.0]])}, "nan for target 'u' of run 0"),
         ({"losses": np.array([[1.0, 2.0], [np.inf, 4.0]])}, "inf for target 't' of run 1"),
+        ({"losses": np.array([[1.0, 2.0], [0.0, 4.0]])}, "0.0 for target 't' of run 1\n.*error rate"),
         ({"weights": np.array([[0.25, 0.75], [0.5, 0.4]])}, "0.9 for run 1"),
         ({"weights": np.array([[-0.25, 1.25], [0.5, 0.5]])}, "-0.25 for domain 'a'"),
         ({"weights": np.array([[np.nan, 1.0], [0.5, 0.5]])}, "nan for domain 'a'"),
