@@ -30,7 +30,7 @@ from curation.mixture.artefact import load, unknown_domain
 from curation.mixture.proxy_data import Pool, build_pool, epochs_of, load_pool, missing_extra, tokenizer_for
 from curation.mixture.proxy_settings import ProxySettings, cost
 from curation.mixture.proxy_text import read_domains, text_files
-from curation.mixture.run_table import LOSS, WEIGHT
+from curation.mixture.run_table import LOSS, WEIGHT, read
 from curation.storage import Folder
 
 if TYPE_CHECKING:
@@ -73,27 +73,16 @@ class Mixtures:
     seeds: tuple[int, ...]
 
 
-def read_mixtures(path: str) -> Mixtures:
+def read_mixtures(location: str) -> Mixtures:
     """Mixtures of a CSV or Parquet file: columns `weight_<domain>`, and if they are there `run` (names) and `seed` (a
     whole number added to the settings' seed); or the one of a mixture.json. Raises MixtureError where there are no
-    weights, or impossible ones."""
-    if path.endswith(".json"):
-        one = load(path).weights
-        return Mixtures(tuple(one), np.array([list(one.values())]), (Path(path).stem,), (0,))
-    frame = pl.read_parquet(path) if path.endswith(".parquet") else pl.read_csv(path, infer_schema_length=None)
-    domains = tuple(name.removeprefix(WEIGHT) for name in frame.columns if name.startswith(WEIGHT))
-    if not domains or not frame.height:
-        found = ", ".join(frame.columns) if frame.height else "no rows"
-        hint = "`curation mix propose` writes such a file"
-        raise MixtureError(explain_mismatch(path, wanted=f"rows with columns {WEIGHT}<domain>", found=found, hint=hint))
-    runs = frame["run"].cast(pl.String).to_list() if "run" in frame.columns else [str(i) for i in range(frame.height)]
-    seeds = frame["seed"].cast(pl.Int64).to_list() if "seed" in frame.columns else [0] * frame.height
-    weights = frame.select(pl.col(WEIGHT + name).cast(pl.Float64).fill_null(0.0) for name in domains).to_numpy()
-    wrong = ~(np.isfinite(weights).all(1) & (weights >= 0).all(1) & (weights.sum(1) > 0))
-    if wrong.any():
-        found = f"run {runs[int(np.argmax(wrong))]}: {weights[np.argmax(wrong)].tolist()}"
-        raise MixtureError(explain_mismatch(path, wanted="weights of 0 or more, not all of them 0", found=found))
-    return Mixtures(domains, weights, tuple(runs), tuple(seeds))
+    weights, or impossible ones, and InputError where the file cannot be read."""
+    if location.endswith(".json"):
+        one = load(location).weights
+        return Mixtures(tuple(one), np.array([list(one.values())]), (Path(location).stem,), (0,))
+    table = read(location, trained=False)
+    seeds = table.extra.get("seed", np.zeros(len(table)))
+    return Mixtures(table.domains, table.weights, table.runs, tuple(int(seed) for seed in seeds))
 
 
 def train_proxies(

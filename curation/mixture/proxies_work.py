@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -58,11 +58,11 @@ def one_thread(device: str) -> Iterator[None]:
 def trial_rate(settings: ProxySettings, pool: Pool, members: Sequence[Member], device: str) -> float:
     """Tokens per second of a few steps of one group in this process."""
     with one_thread(device):
-        group = Group(settings, pool, members, device)
+        group = Group(replace(settings, steps=TRIAL_STEPS + 1), pool, members, device)
         group.advance()
         _settled(device)
         began = time.perf_counter()
-        for _ in range(min(TRIAL_STEPS, max(settings.steps - 1, 1))):
+        for _ in range(TRIAL_STEPS):
             group.advance()
         _settled(device)
     return TRIAL_STEPS * settings.batch * settings.context * len(members) / (time.perf_counter() - began)

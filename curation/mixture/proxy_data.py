@@ -93,7 +93,7 @@ def tokenizer_for(settings: ProxySettings, domains: Mapping[str, DomainText]) ->
     found = Tokenizer.from_file(settings.tokenizer)
     if found.get_vocab_size() > settings.vocabulary or found.token_to_id(settings.separator) is None:
         wanted = f"at most {settings.vocabulary:,} entries, {settings.separator!r} among them"
-        hint = "--set vocabulary=N, or --set separator=TOKEN, often <|endoftext|>"
+        hint = "--set vocabulary=N, or --set separator=TOKEN"
         raise InputError(explain_mismatch(settings.tokenizer, wanted=wanted, found=f"{found.get_vocab_size():,}", hint=hint))
     return found
 
@@ -104,13 +104,14 @@ def missing_extra(module: str) -> str:
 
 
 def _trained(settings: ProxySettings, domains: Mapping[str, DomainText]) -> Tokenizer:
-    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     made = Tokenizer(models.BPE())
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=settings.vocabulary, special_tokens=[settings.separator], show_progress=False,
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()), max_token_length=64,
     )  # fmt: skip
     made.train_from_iterator(_sample(domains), trainer)
     return made

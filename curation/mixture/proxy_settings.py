@@ -41,11 +41,11 @@ class ProxySettings:
     layers: int = 2
     heads: int = 4
     width: int = 64
-    ffn: int = 128
+    ffn: int = 192
     vocabulary: int = 1024
     context: int = 128
     tied: bool = True
-    batch: int = 8
+    batch: int = 4
     steps: int = 1000
     learning_rate: float = 4e-3
     warmup: int = 50
@@ -60,7 +60,7 @@ class ProxySettings:
     eval_sequences: int = 128
     pool_mb: float = 64.0
     tokenizer: str = ""
-    separator: str = "<doc>"
+    separator: str = "<|endoftext|>"
     seed: int = 42
     precision: str = "fp32"
     stack: int = 0
