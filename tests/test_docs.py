@@ -136,7 +136,7 @@ OWN_FILE = {
     "kenlm": "classifiers/ngram_kenlm.py",
     "sentencepiece": ("classifiers/ngram_kenlm.py", "classifiers/train_ngram.py"),
     "ray": ("curation/runners/ray.py", "curation/runners/submit.py"),
-    "torch": "classifiers/",
+    "torch": ("classifiers/", "curation/mixture/proxies"),
     "datatrove": ("curation/guard_datatrove.py", "curation/text/make_language_tokenizers.py"),
 }
 

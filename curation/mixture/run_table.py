@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -22,6 +23,8 @@ from curation.errors import MixtureError, explain_mismatch
 from curation.mixture.artefact import TableDigest, unknown_domain
 from curation.parts import open_parquet, read_group
 from curation.storage import open_location
+
+logger = logging.getLogger("curation")
 
 WEIGHT, LOSS = "weight_", "loss_"
 SUM_TOLERANCE = 5e-3
@@ -116,7 +119,13 @@ def to_frame(table: RunTable) -> pl.DataFrame:
 
 
 def from_frame(frame: pl.DataFrame, name: str, sha256: str = "", *, trained: bool = True) -> RunTable:
-    """The table of a frame in our own columns; `trained`: with losses. Raises MixtureError when it has none."""
+    """The table of a frame in our own columns; `trained`: with losses. Raises MixtureError when it has none.
+
+    Runs that `diverged_at` marks as failed are left out, with a warning.
+    """
+    if "diverged_at" in frame.columns and frame["diverged_at"].count():
+        logger.warning("%s: %d of %d runs diverged and are left out", name, frame["diverged_at"].count(), frame.height)
+        frame = frame.filter(pl.col("diverged_at").is_null())
     domains = tuple(c.removeprefix(WEIGHT) for c in frame.columns if c.startswith(WEIGHT))
     targets = tuple(c.removeprefix(LOSS) for c in frame.columns if c.startswith(LOSS))
     if not domains or (trained and not targets):
@@ -260,6 +269,8 @@ def _parquet(data: bytes) -> pl.DataFrame:
 
 
 def _matrix(frame: pl.DataFrame, columns: Sequence[str], name: str) -> np.ndarray:
+    if not columns:
+        return np.zeros((frame.height, 0))
     chosen = frame.select(columns)
     wrong = [c for c in columns if not chosen.schema[c].is_numeric()]
     if wrong:
