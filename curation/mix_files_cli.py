@@ -14,7 +14,7 @@ from curation.storage_options import of_process
 
 Inputs = Annotated[
     list[str],
-    typer.Option("--input", "-i", help="Curated shards: a run's `documents` folder, Parquet files, globs, URLs. Repeatable."),
+    typer.Option("--input", "-i", help="Curated shards: a run's folder, Parquet files, globs, URLs. Repeatable."),
 ]
 MixtureFile = Annotated[str, typer.Argument(help="A mixture.json, of `curation mix solve` or written by hand.")]
 DomainBy = Annotated[
@@ -157,7 +157,7 @@ def apply(
     pipeline = pipeline_for(corpus, stage, tokenizer, target_mb)
 
     def drive(made):
-        return run_pipeline(made, input_, out, executor_maker(runner, workers, address), storage_options=of_process())
+        return run_pipeline(made, corpus.locations, out, executor_maker(runner, workers, address), storage_options=of_process())
 
     found = apply_mixture(pipeline, Folder(out, dict(of_process())), drive, order, quality, seed)
     say(f"{'domain':32}{'asked':>14}{'drawn':>14}{'weight':>9}{'share':>9}{'epochs':>8}")

@@ -16,7 +16,7 @@ import polars as pl
 
 from curation.errors import MixtureError, explain_mismatch
 from curation.mixture.artefact import FILE_NAME, Mixture, Shard, load, with_shards
-from curation.mixture.corpus import Corpus
+from curation.mixture.corpus import REPORT, Corpus
 from curation.mixture.materialise import REPEATS, Materialise
 from curation.mixture.ordering import MANIFEST, ORDERED, arrange
 from curation.parts import open_parquet, to_frame
@@ -87,7 +87,7 @@ def apply_mixture(
     mixture = with_shards(load(stage.mixture), _shards_of(folder, home))
     folder.replace(FILE_NAME, mixture.to_json().encode())
     facts = {**report, "order": order, "quality": quality, "seed": stage.seed, "shards": home}
-    folder.replace("mixture_report.json", json.dumps(facts, indent=1, ensure_ascii=False).encode() + b"\n")
+    folder.replace(REPORT, json.dumps(facts, indent=1, ensure_ascii=False).encode() + b"\n")
     return Applied(mixture, facts, result)
 
 

@@ -5,6 +5,8 @@ Source: ours.
 
 from __future__ import annotations
 
+import glob
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -13,13 +15,17 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from curation.census import FILE as CENSUS
 from curation.document import DROP_COLUMNS, HEAVY, allowed_type
 from curation.errors import MixtureError, explain_mismatch
 from curation.inputs import find_inputs
 from curation.mixture.domains import Domains
 from curation.sources.parquet import Parquet
 from curation.stage import Apply, Input, Stage
-from curation.storage import open_location
+from curation.storage import Folder, open_location
+
+REPORT = "mixture_report.json"
+"""What `curation mix apply` tells of what it drew."""
 
 _MADE_HERE = frozenset({"doc", "id", "source", "text", "content_id", "stat_text_bytes", "stat_materialise_repeats"})
 
@@ -28,7 +34,8 @@ _MADE_HERE = frozenset({"doc", "id", "source", "text", "content_id", "stat_text_
 class Corpus:
     """Shards and how their documents get a domain.
 
-    inputs: files, folders, globs or URLs of Parquet files; the `documents` folder of a run. domains: None takes the column
+    inputs: files, folders, globs or URLs of Parquet files; the --out folder of a finished run stands for its documents, that of
+    `curation mix apply` for its shards in their order. domains: None takes the column
     `domain` of the files. text: the column of the text. storage_options: for fsspec.
 
     Raises InputError for inputs that cannot be read, MixtureError when there is no column `domain` and no `domains`.
@@ -40,9 +47,14 @@ class Corpus:
     storage_options: Mapping[str, object] = field(default_factory=dict, repr=False)
 
     @cached_property
+    def locations(self) -> list[str]:
+        """The inputs, with the folder of its shards in place of a run's."""
+        return [_shards_of(one, self.storage_options) for one in self.inputs]
+
+    @cached_property
     def files(self) -> list[Input]:
         """The files, by path."""
-        return find_inputs(self.inputs, Parquet(), options=self.storage_options).accepted
+        return find_inputs(self.locations, Parquet(), options=self.storage_options).accepted
 
     @cached_property
     def schema(self) -> pa.Schema:
@@ -98,6 +110,15 @@ class Corpus:
             hint = "say how domains are assigned: --domain-by source, column, url, scores or table"
             found = ", ".join(self.schema.names[:20])
             raise MixtureError(explain_mismatch(self.files[0].path, wanted="a column domain", found=found, hint=hint))
+
+
+def _shards_of(location: str, options: Mapping[str, object]) -> str:
+    """A run's folder holds tombstones and parts besides its documents: they are no corpus."""
+    folder = Folder(location, dict(options))
+    if glob.has_magic(location) or not folder.exists(CENSUS):
+        return location
+    report = json.loads(folder.read(REPORT)) if folder.exists(REPORT) else {}
+    return f"{location.rstrip('/')}/{report.get('shards', 'documents')}"
 
 
 def _open(options: Mapping[str, object], item: Input):

@@ -20,8 +20,10 @@ from curation.document import content_id
 from curation.errors import MixtureError, RecipeError, RunStopped
 from curation.mixture.apply import Applied, apply_mixture, pipeline_for
 from curation.mixture.artefact import load, mixture_of
+from curation.mixture.corpus import Corpus
 from curation.mixture.demand import apportion, demands
 from curation.mixture.materialise import REPEATS, Materialise, draws_of
+from curation.mixture.ordering import _Keys
 from curation.recipe import from_yaml, to_yaml
 from curation.runners.drive import run_pipeline
 from curation.runners.local import LocalExecutor
@@ -252,3 +254,25 @@ def test_what_does_not_fit_is_told(corpus: Path, tmp_path: Path) -> None:
         materialise(corpus, tmp_path / "d", SHARES, tokens=1000, order="ascending", quality="language")
     with pytest.raises(MixtureError, match="give a tokenizer"):
         pipeline_for(corpus_of(corpus), stage_of(tmp_path, SHARES))
+
+
+def test_a_runs_folder_stands_for_its_shards(corpus: Path, tmp_path: Path) -> None:
+    materialise(corpus, tmp_path / "out", SHARES, tokens=20_000)
+    plain = Corpus([str(tmp_path / "out")])
+    assert plain.locations == [f"{tmp_path}/out/documents"]
+    documents = rows_of(tmp_path / "out")
+    assert pl.concat(plain.frames())["id"].to_list() == documents["id"].to_list()
+    materialise(corpus, tmp_path / "out", SHARES, order="shuffled", tokens=20_000)
+    shuffled = Corpus([f"{tmp_path}/out/"])
+    assert shuffled.locations == [f"{tmp_path}/out/ordered"]
+    found = pl.concat(shuffled.frames())["id"].to_list()
+    assert found != documents["id"].to_list() and sorted(found) == sorted(documents["id"])
+
+
+def test_unknown_quality_is_the_least(tmp_path: Path) -> None:
+    values = [None, float("nan"), float("-inf"), -1.5, 0.0, 2.0, float("inf")]
+    rows = pl.DataFrame({"doc": range(7), "stat_text_bytes": [1] * 7, "q": values}, schema_overrides={"doc": pl.UInt64})
+    up = _Keys("ascending", "q", 0).of(rows)["major"].to_list()
+    down = _Keys("descending", "q", 0).of(rows)["major"].to_list()
+    assert up[0] == up[1] == 0 and up[1:] == sorted(up[1:]) and len(set(up)) == 6
+    assert down[0] == down[1] == max(down) and down[2:] == sorted(down[2:], reverse=True) and len(set(down)) == 6

@@ -53,7 +53,7 @@ def test_from_shards_to_files_verb_by_verb(corpus: Path, tmp_path: Path) -> None
     assert f"{out}/ordered" in said
     rows = pl.concat(pl.read_parquet(p) for p in sorted((out / "ordered").glob("*.parquet")))
     assert rows["score_quality"].is_sorted() and abs(rows["token_count"].sum() - 6000) < 300
-    mix("export", out / "mixture.json", "--to", "megatron,axolotl", "-i", out / "ordered", "--tokenizer", tokenizer,
+    mix("export", out / "mixture.json", "--to", "megatron,axolotl", "-i", out, "--tokenizer", tokenizer,
         "--out", tmp_path / "files",
         "--location", "s3://bucket/x", "--token-budget", 5e3)  # fmt: skip
     words = (tmp_path / "files/megatron/data_path.txt").read_text().split()
