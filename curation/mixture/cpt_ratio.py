@@ -125,6 +125,11 @@ class CptRatio:
         after = seen > 0
         share = table.weights[:, table.domains.index(self.general)]
         law = fit_dcpt(sizes[after], seen[after], share[after], table.target(self.general)[after])
+        low, high = float(share[after].min()), float(share[after].max())
+        if not law.falls(tokens, low, high):
+            hint = "train more ratios or checkpoints after the warm-up, or use law=cmr"
+            wanted = f"a loss on {self.general!r} that falls as its share rises from {low:.2g} to {high:.2g}"
+            raise MixtureError(explain_mismatch("the fitted D-CPT law", wanted=wanted, found="one that rises", hint=hint))
         size = float(sizes.max()) if self.parameters is None else self.parameters
         limit = self._start(table) + self._allowed(table)
         return largest_ratio(lambda ratio: law.predict(size, tokens, 1 - ratio), limit)
