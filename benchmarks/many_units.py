@@ -125,6 +125,8 @@ def report(units: int, rows: list[dict]) -> str:
     lines += ["", f"CPU of two local workers over one: {two['cpu'] / one['cpu']:.2f}."]
     if ray := {r["workers"]: r for r in rows if r["runner"] == "ray"}:
         lines.append(f"CPU of two Ray workers over one: {ray[2]['cpu'] / ray[1]['cpu']:.2f}.")
+        above = [ray[n]["cpu"] - base["cpu"] for n, base in ((1, one), (2, two))]
+        lines.append(f"A unit on Ray above one here: {above[0]:.1f} ms of CPU with one worker, {above[1]:.1f} with two.")
     return "\n".join(lines) + "\n"
 
 

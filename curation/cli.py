@@ -13,6 +13,7 @@ import curation
 from curation.cli_storage import quiet_libraries, with_storage
 from curation.errors import CurationError
 from curation.mix_cli import mix_app
+from curation.models_cli import app as models_app
 from curation.storage_options import of_process, shown
 
 app = typer.Typer(
@@ -27,6 +28,7 @@ index_app = typer.Typer(
 )  # fmt: skip
 app.add_typer(index_app, name="index")
 app.add_typer(mix_app, name="mix")
+app.add_typer(models_app, name="models")
 
 Recipe = Annotated[str, typer.Argument(help="A name (common_crawl_english), a .py file with PIPELINE, or a frozen .yaml.")]
 InputPaths = Annotated[
@@ -123,6 +125,51 @@ def run(
     if result.census:
         say(funnel(result.census))
     say(f"output: {shown(out)}")
+
+
+@app.command()
+@with_storage
+def score(
+    out: OutFolder,
+    card: Annotated[str, typer.Option(help="Name of a card (curation models list), or the path of one of your own (.toml).")],
+    label: Annotated[Optional[list[str]], typer.Option(help="A label to score; default the card's. Repeatable.")] = None,
+    weights: Annotated[str, typer.Option(help="Where the weights lie that the card leaves to you.")] = "",
+    pieces: Annotated[str, typer.Option(help="Where its SentencePiece model lies, if it has one.")] = "",
+    head: Annotated[str, typer.Option(help="Where the linear head over an encoder lies that the card leaves to you.")] = "",
+    device: Annotated[str, typer.Option(help="Of encoders: cpu, cuda, or auto: cuda where there is a GPU.")] = "cpu",
+    workers: Annotated[int, typer.Option(min=1, help="Processes; on a GPU each has the model once.")] = 1,
+) -> None:
+    """Score the documents of a finished run with one more card: a side file for each shard, row for row; the run stays so.
+
+    The same command again keeps the side files that still belong to their shards and to the same model.
+    """
+    from curation.score_run import report, score_run, scorer_of
+
+    place, done = score_run(out, scorer_of(card, label or (), weights, pieces, head, device), workers=workers)
+    say(report(f"{out}/{place}", done))
+
+
+@app.command()
+@with_storage
+def scores(
+    out: OutFolder,
+    by: Annotated[
+        list[str],
+        typer.Option(help="Groups: a column, year, crawl_year, site, or a number's quantiles: score_quality_en:4. Repeatable."),
+    ] = ["source", "year"],  # noqa: B006
+    column: Annotated[Optional[list[str]], typer.Option(help="A number to describe; default every score. Repeatable.")] = None,
+    dropped: Annotated[bool, typer.Option("--dropped", help="Tombstones instead of kept documents.")] = False,
+    most: Annotated[int, typer.Option(min=1, help="Groups to show, those of most documents.")] = 50,
+    json: Annotated[bool, typer.Option("--json", help="Every group, as JSON.")] = False,
+) -> None:
+    """How the scores of a finished run lie, group by group: documents, text, mean and percentiles by source, domain, year.
+
+    year: the one in a dated address (/2019/05/) that is not after the crawl, else the crawl's; crawl_year: the crawl's alone.
+    """
+    from curation.inspect.scores import score_table, scores_text
+
+    table = score_table(out, by, column or (), fallen=dropped)
+    say(table.write_json() if json else scores_text(table, most))
 
 
 @app.command()

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from classifiers.card import CardError, locate, verify
-from curation.errors import ModelError
+from curation.errors import ModelError, explain_mismatch
 from curation.stage import ModelRef
 
 
@@ -18,6 +18,9 @@ def available_models(refs: Sequence[ModelRef]) -> dict[str, Path]:
 
 @cache
 def _verified(ref: ModelRef) -> Path:
+    if not ref.location:
+        found = "no path, with the stage or in the environment"
+        raise ModelError(explain_mismatch(f"model {ref.name!r}", wanted="weights, which you bring", found=found, hint=ref.hint))
     try:
         return verify(locate(ref.location), ref.sha256)
     except CardError as error:

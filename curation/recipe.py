@@ -47,7 +47,8 @@ def load_recipe(recipe: str, *, allow_code: bool = False) -> Pipeline:
     path = Path(recipe)
     if path.suffix in (".yaml", ".yml"):
         _need_file(path)
-        return _beside(path, from_yaml(path.read_text(encoding="utf-8"), allow_code=allow_code))
+        text = path.read_text(encoding="utf-8")
+        return _beside(path, from_yaml(text, allow_code=allow_code, folder=path.resolve().parent))
     if path.suffix != ".py":
         path = recipe_folder() / f"{recipe}.py"
         if not path.is_file():
@@ -71,17 +72,21 @@ def _beside(path: Path, pipeline: Pipeline) -> Pipeline:
     """The pipeline with relative files and folders of its stages found beside the recipe, where they lie there."""
 
     def placed(stage: Stage) -> Any:
-        found = {}
-        for name in stage.path_fields:
-            value = getattr(stage, name)
-            if isinstance(value, str) and value and not value.startswith("package:") and not Path(value).is_absolute():
-                place = path.resolve().parent / value
-                if place.exists():
-                    found[name] = str(place)
+        values = {name: getattr(stage, name) for name in stage.path_fields}
+        found = {name: place for name, value in values.items() if (place := _place(path.resolve().parent, value)) != value}
         return dataclasses.replace(stage, **found) if found else stage
 
     stages = tuple(placed(stage) for stage in pipeline.stages)
     return dataclasses.replace(pipeline, source=placed(pipeline.source), stages=stages, sink=placed(pipeline.sink))
+
+
+def _place(folder: Path, value: Any) -> Any:
+    """A relative path, or each of a list, as it lies in the recipe's folder, where it lies there; any other value as it is."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(_place(folder, item) for item in value)
+    if isinstance(value, str) and value and not value.startswith("package:") and not Path(value).is_absolute():
+        return str(folder / value) if (folder / value).exists() else value
+    return value
 
 
 def _need_file(path: Path) -> None:
@@ -213,17 +218,18 @@ def to_yaml(pipeline: Pipeline, extra: Mapping[str, object] | None = None) -> st
     return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=110)
 
 
-def from_yaml(text: str, *, allow_code: bool = False) -> Pipeline:
-    """Read a frozen recipe. Unknown keys, unknown fields and foreign stages are RecipeErrors."""
+def from_yaml(text: str, *, allow_code: bool = False, folder: Path | None = None) -> Pipeline:
+    """Read a frozen recipe; relative files of its stages may lie in `folder`. Unknown keys, unknown fields and foreign
+    stages are RecipeErrors."""
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise RecipeError(f"the recipe is not readable YAML: {error}") from error
-    return from_value(value, allow_code=allow_code)
+    return from_value(value, allow_code=allow_code, folder=folder)
 
 
-def from_value(value: object, *, allow_code: bool = False) -> Pipeline:
-    """The pipeline of a value as `to_value` makes it."""
+def from_value(value: object, *, allow_code: bool = False, folder: Path | None = None) -> Pipeline:
+    """The pipeline of a value as `to_value` makes it; relative files of its stages may lie in `folder`."""
     if not isinstance(value, dict):
         raise RecipeError(explain_mismatch("recipe", wanted="a mapping", found=type(value).__name__))
     unknown = set(value) - _KEYS - {"run"}
@@ -233,19 +239,22 @@ def from_value(value: object, *, allow_code: bool = False) -> Pipeline:
         raise RecipeError(explain_mismatch("recipe keys", wanted=", ".join(sorted(_KEYS)), found=found))
     if not isinstance(value["stages"], Sequence) or isinstance(value["stages"], str):
         raise RecipeError("recipe: `stages` must be a list")
-    source = _stage_from(value["source"], allow_code)
-    sink = _stage_from(value["sink"], allow_code)
+    source = _stage_from(value["source"], allow_code, folder)
+    sink = _stage_from(value["sink"], allow_code, folder)
     if not isinstance(source, Source) or not isinstance(sink, Sink):
         raise RecipeError(f"recipe: `source` must be a Source and `sink` a Sink, found {source.name} and {sink.name}")
-    stages = tuple(_stage_from(entry, allow_code) for entry in value["stages"])
+    stages = tuple(_stage_from(entry, allow_code, folder) for entry in value["stages"])
     return Pipeline(str(value["name"]), source, stages, sink, description=str(value.get("description", "")))
 
 
-def _stage_from(entry: object, allow_code: bool) -> Stage:
+def _stage_from(entry: object, allow_code: bool, folder: Path | None) -> Stage:
     if not isinstance(entry, dict) or not isinstance(entry.get("stage"), str):
         raise RecipeError(explain_mismatch("recipe stage", wanted="a mapping with the key `stage`", found=repr(entry)[:200]))
     cls = find_stage(entry["stage"], allow_code=allow_code)
-    stage = build_stage(cls, {k: v for k, v in entry.items() if k != "stage"})
+    fields = {k: v for k, v in entry.items() if k != "stage"}
+    if folder is not None:
+        fields |= {name: _place(folder, fields[name]) for name in cls.path_fields if name in fields}
+    stage = build_stage(cls, fields)
     if stage.foreign_code and not allow_code:
         raise RecipeError(
             f"this recipe's stage {entry['stage']!r} imports code of its own, {', '.join(stage.foreign_code)}, "

@@ -40,12 +40,14 @@ class Resources:
 class ModelRef:
     """A model a stage needs: its card's name, the sha256 of its weights (hex), and where they lie.
 
-    `location` is a path or `package:NAME/path/inside`; it is not part of any fingerprint, the sha256 is.
+    `location` is a path or `package:NAME/path/inside`; it is not part of any fingerprint, the sha256 is. Both are empty
+    for weights that a user has yet to bring; `hint` says how.
     """
 
     name: str
     sha256: str
     location: str
+    hint: str = ""
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,9 @@ class Stage:
     def stop_shares(self) -> Mapping[str, float]:
         """Reason -> largest share of the documents it saw that may fall for it before the run is stopped."""
         return {}
+
+    def check_models(self, models: Mapping[str, Path]) -> None:
+        """Raise ModelError when the models, as they are found, cannot do what is asked. Called once, before any work."""
 
     def bind(self, models: Mapping[str, Path]) -> Apply:
         """Load what is needed once per worker; return `apply`. `models` maps a ModelRef's name to a verified path."""

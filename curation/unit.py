@@ -262,8 +262,13 @@ def _with_text_identity(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def model_paths(stages: Sequence[Stage]) -> dict[str, Path]:
-    """Every model the stages need, verified; raises ModelError for the first that is missing or another."""
-    return {name: path for stage in stages for name, path in available_models(stage.models).items()}
+    """Every model the stages need, verified; raises ModelError for the first that is missing, another, or of no use."""
+    found: dict[str, Path] = {}
+    for stage in stages:
+        paths = available_models(stage.models)
+        stage.check_models(paths)
+        found |= paths
+    return found
 
 
 def versions_of(pipeline: Pipeline) -> dict[str, str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
+from typer import Typer
 from typer.testing import CliRunner
 
 from curation.cli import app
@@ -15,10 +17,17 @@ STAGES = Path(__file__).parent / "stages.md"
 
 
 def verbs() -> list[str]:
-    """The verbs in the order of `curation --help`."""
-    own = [command.callback.__name__.replace("_", "-") for command in app.registered_commands if command.callback]
-    groups = ((g.name, g.typer_instance) for g in app.registered_groups if g.typer_instance)
-    return own + [f"{name} {command.name}" for name, group in groups for command in group.registered_commands]
+    """The verbs in the order of `curation --help`, those of groups after the plain ones."""
+    return list(_verbs(app, ""))
+
+
+def _verbs(group: Typer, prefix: str) -> Iterator[str]:
+    for command in group.registered_commands:
+        if command.callback:
+            yield prefix + (command.name or command.callback.__name__.replace("_", "-"))
+    for inner in group.registered_groups:
+        if inner.typer_instance:
+            yield from _verbs(inner.typer_instance, f"{prefix}{inner.name} ")
 
 
 def reference() -> str:

@@ -6,7 +6,8 @@ from curation.pipeline import Pipeline
 PIPELINE = Pipeline(
     name="common_crawl_english",
     description="Extract with trafilatura as FineWeb does, keep English at 0.65 and "
-    "more, Gopher's, C4's and FineWeb's rules, exact and near-duplicates.",
+    "more, Gopher's, C4's and FineWeb's rules, exact and near-duplicates; score quality, toxicity and "
+    "perplexity of what is kept.",
     source=sources.Warc(),
     stages=(
         filters.Url(),
@@ -19,6 +20,9 @@ PIPELINE = Pipeline(
         filters.FineWeb(),
         dedup.Exact(),
         dedup.Minhash(extend=True),
+        scorers.Classify(card="quality_en", label="quality"),
+        scorers.Classify(card="toxicity_en", label="toxicity"),
+        scorers.Perplexity(card="perplexity_en"),
     ),
     sink=sinks.Parquet(target_mb=512),
 )

@@ -63,7 +63,7 @@ def test_python_blocks_of_the_documents_run(name: str, block: str) -> None:
     scope: dict = {"__name__": f"block_of_{name}"}
     sys.modules[scope["__name__"]] = type(sys)(scope["__name__"])
     exec(compile(block, name, "exec"), scope)
-    assert any(key in scope for key in ("PIPELINE", "NoShouting"))
+    assert any(key in scope for key in ("PIPELINE", "NoShouting", "PUBLISHED"))
 
 
 @pytest.mark.parametrize("room", [r for r in ROOMS if (ROOT / "curation" / r / "__init__.py").exists()])
@@ -132,6 +132,9 @@ OWN_FILE = {
     "trafilatura": "curation/extractors/trafilatura.py",
     "resiliparse": "curation/extractors/resiliparse.py",
     "fasttext": "classifiers/linear_fasttext.py",
+    "fasttext_new": "classifiers/train_fasttext.py",
+    "kenlm": "classifiers/ngram_kenlm.py",
+    "sentencepiece": ("classifiers/ngram_kenlm.py", "classifiers/train_ngram.py"),
     "ray": ("curation/runners/ray.py", "curation/runners/submit.py"),
     "torch": "classifiers/",
     "datatrove": ("curation/guard_datatrove.py", "curation/text/make_language_tokenizers.py"),
