@@ -23,7 +23,7 @@ from curation.mixture.regression import (
     require_runs,
     spearman,
 )
-from curation.mixture.regressors import REGRESSORS, named, select
+from curation.mixture.regressors import LIBRARIES, REGRESSORS, named, select
 from curation.mixture.report import fit_report, ranks_on
 from curation.mixture.run_table import RunTable
 from curation.mixture.sampling import propose
@@ -211,6 +211,13 @@ def test_too_few_runs_are_said_and_never_a_constant() -> None:
         cross_validate(weights[:3], losses[:3], [Ridge()])
     with pytest.raises(MixtureError, match="one of linear, ridge"):
         named(["forest"])
+
+
+def test_a_missing_library_is_named_and_left_out_of_the_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LIBRARIES, "lightgbm", "no_such_library")
+    assert "lightgbm" not in [r.name for r in named([])]
+    with pytest.raises(MixtureError, match="the library no_such_library\n.*\n.*curation.mixture"):
+        named(["lightgbm"])
 
 
 def test_trees_are_the_same_twice() -> None:
