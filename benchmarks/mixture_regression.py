@@ -18,7 +18,7 @@ import polars as pl
 from curation.mixture import published
 from curation.mixture.mixing_law import fit_power_laws
 from curation.mixture.regression import Linear, Regressor, choose, cross_validate, spearman
-from curation.mixture.regressors import REGRESSORS, named, select
+from curation.mixture.regressors import CONVEX, REGRESSORS, named, select
 from curation.mixture.report import ranks_report, targets_report, weights_report
 from curation.mixture.run_table import RunTable, read_folder
 
@@ -43,8 +43,11 @@ def subset_ranks(tables: dict[str, RunTable], runs: int, subsets: int, chosen: b
             ranks[regressor.name] = [100 * spearman(fitted.predict(tables[t].weights), tables[t].target(target)) for t in TESTS]
             yield regressor.name, ranks[regressor.name], ""
         if chosen:  # by cross-validation on these runs alone; the test tables have no part in it
-            best = choose(cross_validate(part.weights, losses, usable, seed=seed)).name
-            yield "**chosen by cross-validation**", ranks[best], best
+            scores = cross_validate(part.weights, losses, usable, seed=seed)
+            best = choose(scores).name
+            yield "**chosen among all**", ranks[best], best
+            best = choose([s for s in scores if s.name in CONVEX]).name
+            yield "**chosen among convex laws (default of solve)**", ranks[best], f"{best} (convex)"
 
 
 def subset_table(tables: dict[str, RunTable], runs: int, subsets: int, chosen: bool) -> str:
