@@ -124,6 +124,11 @@ class DcptLaw:
             + self.ratio_factor * (r + self.offset) ** -self.decay
         )  # fmt: skip
 
+    def falls(self, tokens: float, low: float, high: float) -> bool:
+        """Whether the loss falls as its corpus's share rises from `low` to `high`, as it must for the law to make sense."""
+        grid = np.linspace(low, high, 500)
+        return bool((np.diff(self.predict(1.0, tokens, grid)) < 0).all())
+
 
 LEAST_POINTS = 30
 """Losses that nine constants need."""
@@ -176,15 +181,16 @@ def fit_dcpt(parameters: np.ndarray, tokens: np.ndarray, ratio: np.ndarray, loss
 
 def largest_ratio(loss: Callable[[np.ndarray], np.ndarray], limit: float) -> float | None:
     """The largest domain ratio from 0 to 1 up to which a general loss stays at or below `limit`, by interpolation on a fine
-    grid; None when it never does."""
+    grid; None when it is above at 0 already. A fitted law may fall again near 1, where nothing of the general corpus is left to
+    learn from; that is not taken for a licence."""
     grid = np.linspace(0, 1, 2001)
     values = loss(grid)
-    inside = np.flatnonzero(values <= limit)
-    if len(inside) == 0:
-        return None
-    last = inside[-1]
-    if last == len(grid) - 1:
+    above = np.flatnonzero(values > limit)
+    if len(above) == 0:
         return 1.0
+    if above[0] == 0:
+        return None
+    last = above[0] - 1
     return float(grid[last] + (limit - values[last]) / (values[last + 1] - values[last]) * (grid[1] - grid[0]))
 
 

@@ -13,6 +13,7 @@ from curation.errors import MixtureError, explain_mismatch
 from curation.mixture.artefact import Mixture
 from curation.mixture.cpt_laws import RatioCurve, critical_ratios, fit_change, fit_curve, fit_dcpt, largest_ratio
 from curation.mixture.problem import Problem
+from curation.mixture.regressors import require_library
 from curation.mixture.run_table import RunTable
 
 LEAST_RATIOS = 4
@@ -47,6 +48,7 @@ class CptRatio:
             hint = "set general=NAME to the corpus that must not be forgotten, and --token-budget"
             wanted = f"two domains, one of them {self.general!r}, and a token budget"
             raise MixtureError(explain_mismatch("cpt_ratio", wanted=wanted, found=found, hint=hint))
+        require_library("scipy", "cpt_ratio")
         domain = next(d for d in problem.domains if d != self.general)
         if self.law == "cmr":
             ratio, spread = self._critical(problem.runs, problem.token_budget)
@@ -125,6 +127,11 @@ class CptRatio:
         after = seen > 0
         share = table.weights[:, table.domains.index(self.general)]
         law = fit_dcpt(sizes[after], seen[after], share[after], table.target(self.general)[after])
+        low, high = float(share[after].min()), float(share[after].max())
+        if not law.falls(tokens, low, high):
+            hint = "train more ratios or checkpoints after the warm-up, or use law=cmr"
+            wanted = f"a loss on {self.general!r} that falls as its share rises from {low:.2g} to {high:.2g}"
+            raise MixtureError(explain_mismatch("the fitted D-CPT law", wanted=wanted, found="one that rises", hint=hint))
         size = float(sizes.max()) if self.parameters is None else self.parameters
         limit = self._start(table) + self._allowed(table)
         return largest_ratio(lambda ratio: law.predict(size, tokens, 1 - ratio), limit)

@@ -76,7 +76,8 @@ def simulate(
         drawn = np.zeros((min(20_000, simulated - start), len(natural)))
         drawn[:, present] = random.dirichlet(concentration * natural[present], size=len(drawn))
         drawn = np.where(np.isfinite(drawn), drawn, natural)  # a weak Dirichlet may draw nothing but zeros
-        drawn = within(0.999999 * drawn + 1e-6 * natural, upper)
+        if (upper < 1).any():  # a trace of every domain, so that what caps cut off has somewhere to go
+            drawn = within(0.999999 * drawn + 1e-6 * natural, upper)
         best, losses = np.concatenate([best, drawn]), np.concatenate([losses, predict(drawn)])
         keep = np.argsort(losses, kind="stable")[:top]
         best, losses = best[keep], losses[keep]
