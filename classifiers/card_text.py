@@ -10,25 +10,32 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from classifiers.card import sha256_of
+from classifiers.card import sha256_of, size_of
 from classifiers.metrics import Interval
 
 
 def write_card(
-    path: Path, weights: Path, entries: Mapping[str, object], tables: Mapping[str, Sequence[Mapping[str, Any]]]
+    path: Path,
+    weights: Path,
+    entries: Mapping[str, object],
+    tables: Mapping[str, Sequence[Mapping[str, Any]]],
+    *,
+    location: str = "",
+    more: Sequence[str] = (),
 ) -> None:
-    """Write the card of a trained model beside its weights: plain `entries`, the weights' digest, then lists of tables."""
+    """Write the card of a trained model beside its weights: plain `entries`, the weights' digest (and their `location`, when
+    it is not beside the card), the lines `more`, then lists of tables."""
     lines = [f"{key} = {toml_value(value)}" for key, value in entries.items() if value is not None]
-    lines += ["", *weights_table("weights", weights)]
+    lines += ["", *weights_table("weights", weights, location), *more]
     for name, rows in tables.items():
         for row in rows:
             lines += ["", f"[[{name}]]", *(f"{key} = {toml_value(value)}" for key, value in row.items())]
     path.write_text("\n".join([*lines, ""]), encoding="utf-8")
 
 
-def weights_table(name: str, path: Path) -> list[str]:
-    """The lines that say where a file of weights lies (beside the card), and its digest and size."""
-    facts = {"location": path.name, "sha256": sha256_of(path), "size": path.stat().st_size}
+def weights_table(name: str, path: Path, location: str = "") -> list[str]:
+    """The lines that say where a file or folder of weights lies (beside the card by default), and its digest and size."""
+    facts = {"location": location or path.name, "sha256": sha256_of(path), "size": size_of(path)}
     return [f"[{name}]", *(f"{key} = {toml_value(value)}" for key, value in facts.items())]
 
 

@@ -142,6 +142,22 @@ def threshold_table(
     return rows
 
 
+def agreement(name: str, scores: npt.ArrayLike, labels: npt.ArrayLike, groups: Sequence[object]) -> dict[str, object]:
+    """How well probabilities tell the positives from the rest, as a card's table of quality: with intervals over groups."""
+    s, y = _pair(scores, labels)
+    return {
+        "set": name,
+        "examples": len(y),
+        "positives": int(y.sum()),
+        "groups": len(set(groups)),
+        "roc_auc": bootstrap(roc_auc, s, y, groups),
+        "pr_auc": bootstrap(pr_auc, s, y, groups),
+        "f1_at_half": bootstrap(lambda a, b: f1(a, b, 0.5), s, y, groups),
+        "spearman": bootstrap(spearman, s, y, groups),
+        "calibration_error": bootstrap(calibration_error, s, y, groups),
+    }
+
+
 def ranks(values: npt.NDArray) -> npt.NDArray[np.float64]:
     """Ranks from 1, equal values sharing their mean rank."""
     _, which, counts = np.unique(values, return_inverse=True, return_counts=True)

@@ -1,8 +1,8 @@
 """What is done to a text before a model sees it: functions by the name a card gives them.
 
 A model is only what it was measured to be when its texts arrive as its training texts did. Each function maps a document
-to the lines the model scores, each without a newline; what is in none of them is not scored. All take time linear in the
-text.
+to the lines the model scores, each without a newline but for `unchanged`; what is in none of them is not scored. All take
+time linear in the text.
 
 Source: DCLM `quality_prediction_enrichers_calc_fasttext.py`; Dolma `taggers/jigsaw.py`; cc_net `text_normalizer.py`,
 `perplexity.py` and `mine.py` (arXiv:1911.00359); the rest ours.
@@ -19,6 +19,11 @@ Preprocess = Callable[[str], list[str]]
 def one_line(text: str) -> list[str]:
     """The whole text on one line: every newline becomes a space. As GlotLID, OpenLID and lid.176 are asked."""
     return [text.replace("\n", " ")]
+
+
+def unchanged(text: str) -> list[str]:
+    """The text as it is, newlines and all: for encoders, whose tokenizers take whole documents."""
+    return [text]
 
 
 def dclm(text: str) -> list[str]:
@@ -62,6 +67,7 @@ def word_lines(text: str) -> list[str]:
 
 PREPROCESSING: dict[str, Preprocess] = {
     "one_line": one_line,
+    "unchanged": unchanged,
     "dclm": dclm,
     "dolma": dolma,
     "words": words,

@@ -65,7 +65,7 @@ def train_fasttext(
     `positive` is the label whose probability becomes the score. Raises TrainingError when the data or fasttext-new is not
     there, or the data has fewer than two labels.
     """
-    fasttext_new = _trainer()
+    fasttext_new = trainer()
     train, test = read_examples(data, columns, test_share=test_share, seed=seed)
     labels = sorted(train.counts())
     if len(labels) < 2 or positive not in labels:
@@ -111,21 +111,12 @@ def measure(
     y = [label == positive for label, k in zip(test.labels, known, strict=True) if k]
     groups = [group for group, k in zip(test.groups, known, strict=True) if k]
     scores = scores[known]
-    quality = {
-        "set": name,
-        "examples": len(y),
-        "positives": sum(y),
-        "groups": len(set(groups)),
-        "roc_auc": metrics.bootstrap(metrics.roc_auc, scores, y, groups),
-        "pr_auc": metrics.bootstrap(metrics.pr_auc, scores, y, groups),
-        "f1_at_half": metrics.bootstrap(lambda s, t: metrics.f1(s, t, 0.5), scores, y, groups),
-        "spearman": metrics.bootstrap(metrics.spearman, scores, y, groups),
-        "calibration_error": metrics.bootstrap(metrics.calibration_error, scores, y, groups),
-    }
+    quality = metrics.agreement(name, scores, y, groups)
     return quality, metrics.threshold_table(scores, y)
 
 
-def _trainer() -> Any:
+def trainer() -> Any:
+    """The module that trains. Raises TrainingError when it is not installed."""
     try:
         import fasttext_new
     except ModuleNotFoundError as error:

@@ -135,7 +135,9 @@ def score(
     label: Annotated[Optional[list[str]], typer.Option(help="A label to score; default the card's. Repeatable.")] = None,
     weights: Annotated[str, typer.Option(help="Where the weights lie that the card leaves to you.")] = "",
     pieces: Annotated[str, typer.Option(help="Where its SentencePiece model lies, if it has one.")] = "",
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    head: Annotated[str, typer.Option(help="Where the linear head over an encoder lies that the card leaves to you.")] = "",
+    device: Annotated[str, typer.Option(help="Of encoders: cpu, cuda, or auto: cuda where there is a GPU.")] = "cpu",
+    workers: Annotated[int, typer.Option(min=1, help="Processes; on a GPU each has the model once.")] = 1,
 ) -> None:
     """Score the documents of a finished run with one more card: a side file for each shard, row for row; the run stays so.
 
@@ -143,8 +145,31 @@ def score(
     """
     from curation.score_run import report, score_run, scorer_of
 
-    place, done = score_run(out, scorer_of(card, label or (), weights, pieces), workers=workers)
+    place, done = score_run(out, scorer_of(card, label or (), weights, pieces, head, device), workers=workers)
     say(report(f"{out}/{place}", done))
+
+
+@app.command()
+@with_storage
+def scores(
+    out: OutFolder,
+    by: Annotated[
+        list[str],
+        typer.Option(help="Groups: a column, year, crawl_year, site, or a number's quantiles: score_quality_en:4. Repeatable."),
+    ] = ["source", "year"],  # noqa: B006
+    column: Annotated[Optional[list[str]], typer.Option(help="A number to describe; default every score. Repeatable.")] = None,
+    dropped: Annotated[bool, typer.Option("--dropped", help="Tombstones instead of kept documents.")] = False,
+    most: Annotated[int, typer.Option(min=1, help="Groups to show, those of most documents.")] = 50,
+    json: Annotated[bool, typer.Option("--json", help="Every group, as JSON.")] = False,
+) -> None:
+    """How the scores of a finished run lie, group by group: documents, text, mean and percentiles by source, domain, year.
+
+    year: the one in a dated address (/2019/05/) that is not after the crawl, else the crawl's; crawl_year: the crawl's alone.
+    """
+    from curation.inspect.scores import score_table, scores_text
+
+    table = score_table(out, by, column or (), fallen=dropped)
+    say(table.write_json() if json else scores_text(table, most))
 
 
 @app.command()

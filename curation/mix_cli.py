@@ -133,6 +133,34 @@ def train(
 
 
 @mix_app.command()
+@with_storage
+def rounds(
+    domains: Domains,
+    train: Annotated[str, typer.Option(help="Command that trains: it reads the file {mixtures} and writes {runs}.")],
+    out: Annotated[Path, typer.Option(help="Folder of mixtures and runs; the same one again goes on where it stopped.")],
+    sizes: Annotated[str, typer.Option(help="Mixtures of each round.")] = "64,32,16",
+    target: Targets = None,
+    minimum: Annotated[float, typer.Option(help="Smallest share and grid: about 100 / sequences of a proxy run.")] = 2e-4,
+    token_budget: Budget = None,
+    max_epochs: Epochs = 4.0,
+    seed: Annotated[int, typer.Option(help="Of the draws.")] = 42,
+) -> None:
+    """Propose, train and fit in rounds, each nearer to the best mixture; the run table of all rounds is OUT/runs.csv."""
+    from curation.mixture.problem import problem_of, read_domains
+    from curation.mixture.rounds import Rounds, by_command, sizes_of
+    from curation.mixture.run_table import write
+    from curation.mixture.sampling import Sampling
+
+    problem = problem_of(
+        read_domains(domains), token_budget=_whole(token_budget), max_epochs=max_epochs or None, targets=_targets(target)
+    )
+    made = Rounds(sizes_of(sizes), Sampling(minimum=minimum, seed=seed))
+    table = made.run(problem, by_command(train, out))
+    write(table, out / "runs.csv")
+    say(f"wrote {len(table)} runs to {out / 'runs.csv'}; next: curation mix solve --runs {out / 'runs.csv'}")
+
+
+@mix_app.command()
 def report(
     runs: Annotated[str, typer.Option(help="Folder of run tables, such as RegMix's release, or one table.")],
     target: Annotated[str, typer.Option(help="Target of the comparison; default pile_cc where it is, else the mean.")] = "",

@@ -81,7 +81,9 @@ def _beside(path: Path, pipeline: Pipeline) -> Pipeline:
 
 
 def _place(folder: Path, value: Any) -> Any:
-    """A relative path as it lies in the recipe's folder, where it lies there; any other value as it is."""
+    """A relative path, or each of a list, as it lies in the recipe's folder, where it lies there; any other value as it is."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(_place(folder, item) for item in value)
     if isinstance(value, str) and value and not value.startswith("package:") and not Path(value).is_absolute():
         return str(folder / value) if (folder / value).exists() else value
     return value

@@ -26,6 +26,7 @@ from curation.document import column_type
 from curation.errors import RecipeError, RunStopped, StorageError, explain_mismatch
 from curation.fingerprint import stage_fingerprint
 from curation.models import available_models
+from curation.parts import open_parquet, read_group
 from curation.run_stage import StageCount, run_stage
 from curation.scorers.classify import Classify
 from curation.scorers.perplexity import Perplexity
@@ -58,20 +59,25 @@ class Scored:
     kept: bool
 
 
-def scorer_of(card: str, labels: Sequence[str] = (), weights: str = "", pieces: str = "") -> Scorer:
+def scorer_of(
+    card: str, labels: Sequence[str] = (), weights: str = "", pieces: str = "", head: str = "", device: str = "cpu"
+) -> Scorer:
     """The stage that scores with a card. Raises RecipeError when there is no such card, or settings that are not its own."""
     try:
         kind = load_card(card).kind
     except CardError as error:
         raise RecipeError(str(error)) from error
     if kind == "ngram_kenlm":
+        if head or device != "cpu":
+            found = head or device
+            raise RecipeError(explain_mismatch(f"card {card!r}: head, device", wanted="none: a language model", found=found))
         if labels:
             found = ", ".join(labels)
             raise RecipeError(explain_mismatch(f"card {card!r}: labels", wanted="none: a language model", found=found))
         return Perplexity(card=card, weights=weights, pieces=pieces, label="score")
     if pieces:
         raise RecipeError(explain_mismatch(f"card {card!r}: pieces", wanted="none: a classifier", found=pieces))
-    return Classify(card=card, labels=tuple(labels), weights=weights, label="score")
+    return Classify(card=card, labels=tuple(labels), weights=weights, head=head, device=device, label="score")
 
 
 def score_run(
@@ -123,7 +129,8 @@ def _shards(folder: Folder) -> list[Shard]:
     if not folder.exists("manifest.parquet"):
         hint = "let the run finish: the command that began it"
         raise StorageError(explain_mismatch(folder.url, wanted="a finished run", found="no manifest.parquet", hint=hint))
-    table = pq.read_table(BytesIO(folder.read("manifest.parquet")), columns=["file", "rows", "bytes", "sha256"])
+    file = open_parquet(BytesIO(folder.read("manifest.parquet")))
+    table = file.read(columns=["file", "rows", "bytes", "sha256"], use_threads=False)
     named = [(str(row["file"]).partition("/"), row) for row in table.to_pylist()]
     return [Shard(name, row["rows"], row["bytes"], row["sha256"]) for (kind, _, name), row in named if kind == "documents"]
 
@@ -158,7 +165,7 @@ def _before(folder: Folder, target: str, identity: Mapping[str, str], shard: Sha
         return None
     try:
         with folder.open(target) as stream:
-            file = pq.ParquetFile(stream)
+            file = open_parquet(stream)
             facts = {k.decode(): v.decode() for k, v in (file.schema_arrow.metadata or {}).items()}
             rows = file.metadata.num_rows
     except (OSError, pa.ArrowInvalid):
@@ -175,9 +182,9 @@ def _scores(folder: Folder, scorer: Scorer, shard: Shard) -> tuple[pa.Table, int
     apply, count = _bound(scorer), StageCount("score")
     found = [schema.empty_table()]
     with folder.open(f"documents/{shard.file}") as stream:
-        file = pq.ParquetFile(stream)
+        file = open_parquet(stream)
         for group in range(file.num_row_groups):
-            batch = pl.DataFrame(pl.from_arrow(file.read_row_group(group, columns=["doc", *scorer.reads])))
+            batch = read_group(file, group, ["doc", *scorer.reads])
             once = batch.unique("doc", maintain_order=True)  # a sink may have written a document more than once
             kept, gone = run_stage(scorer, apply, once, count)
             scored = pl.concat([kept.select(names), gone.select(names)])

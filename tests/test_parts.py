@@ -1,7 +1,11 @@
 """Parts are read without a thread of Arrow's taking a share of them."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
+
+import curation
 
 READS_A_PART = """
 import os, sys
@@ -33,3 +37,13 @@ def test_reading_a_part_starts_no_thread(tmp_path) -> None:
     """A thread that still frees a buffer of Python's when the interpreter ends aborts a run that had gone well."""
     assert _threads_started(str(tmp_path / "part")) == 0
     assert _threads_started(str(tmp_path / "part"), "as arrow reads by itself") > 0
+
+
+def test_no_stream_is_read_in_any_other_way() -> None:
+    package = Path(curation.__file__).parent
+    found = {
+        path.name
+        for path in package.rglob("*.py")
+        if re.search(r"pq\.(read_table|ParquetFile)\(|\bdataset\(", path.read_text())
+    }
+    assert found == {"parts.py"}

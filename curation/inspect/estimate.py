@@ -28,6 +28,8 @@ RATES: dict[str, tuple[float, str]] = {
     "trafilatura": (15.9e-3, "CPU s a page: first_light.md"),
     "resiliparse": (1.5e-3, "CPU s a page: first_light.md"),
     "language": (1.0e-3, "CPU s a page: first_light.md, 2.23 s for 2089 pages"),
+    "classify": (0.25e-3, "CPU s a document, a fastText model: scores_speed.md"),
+    "perplexity": (0.27e-3, "CPU s a document, a KenLM model: scores_speed.md"),
     "stage": (0.15e-3, "CPU s a page of any other stage: first_light.md, filters/fineweb"),
     "sign native": (8.3e-9, "CPU s a byte of text: minhash_signatures.md, second pass"),
     "sign native words": (15.3e-9, "CPU s a byte of text, with a language's tokenizer: minhash_signatures.md, second pass"),

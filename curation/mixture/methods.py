@@ -15,7 +15,7 @@ import yaml
 from curation.errors import MixtureError, explain_mismatch
 from curation.mixture.problem import Method
 
-METHODS = ("convex", "olmix", "regmix", "mixing_law", "natural", "temperature", "unimax")
+METHODS = ("convex", "olmix", "regmix", "mixing_law", "natural", "temperature", "unimax", "doremi", "cpt_ratio")
 """Each is the file and, without underscores and with capitals, the class."""
 
 
@@ -24,7 +24,7 @@ def method_named(name: str, settings: Sequence[str] = ()) -> Method:
     if name not in METHODS:
         raise MixtureError(explain_mismatch("method", wanted=f"one of {', '.join(METHODS)}", found=repr(name)))
     kind = getattr(importlib.import_module(f"curation.mixture.{name}"), "".join(part.capitalize() for part in name.split("_")))
-    known = [f.name for f in fields(kind) if f.name != "name" and not isinstance(getattr(f.type, "__mro__", None), tuple)]
+    known = [f.name for f in fields(kind) if f.name != "name" and f.type != "LogLinear"]
     given: dict[str, Any] = {}
     for setting in settings:
         key, found, value = setting.partition("=")

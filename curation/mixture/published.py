@@ -1,7 +1,7 @@
 """Published figures that reports set beside ours.
 
 Source: RegMix, Liu et al., arXiv:2407.01492 (table of rank correlations, released mixture), and its release (token shares of
-the Pile's domains as its sampler has them).
+the Pile's domains as its sampler has them); CMR, Gu et al., arXiv:2407.17467 (fitted constants for a finance corpus).
 """
 
 from __future__ import annotations
@@ -30,6 +30,13 @@ REGMIX_WEIGHTS: Mapping[str, float] = {
     "the_pile_wikipedia_en": 0.0159, "the_pile_hackernews": 0.0119,
 }  # fmt: skip
 """The largest weights of the released mixture."""
+
+
+CMR: Mapping[str, tuple[tuple[float, float, float], float]] = {
+    "460M": ((0.22524761, 0.26944345, -0.48139982), 0.298), "940M": ((0.7520627, 0.13720245, -1.06581937), 0.349),
+    "1.6B": ((-2.36384831, -0.15125569, 1.59223649), 0.414), "3.1B": ((-2.5368197, -0.42071423, 0.84375368), 0.478),
+}  # fmt: skip
+"""Model size -> (factor, power, offset) of the critical ratio over tokens in units of 0.2B, and the ratio at 20B tokens."""
 
 
 def shares_of(domains: tuple[str, ...]) -> np.ndarray | None:

@@ -22,7 +22,7 @@ from curation.mixture.search import simulate
 class Regmix:
     """regressor: `lightgbm` as published, another by name, or `auto`, the one that cross-validation likes best. simulated, top:
     mixtures drawn and averaged. concentration: of the Dirichlet around the natural shares. One regression of the objective
-    (the weighted mean of the targets) is fitted, as published for a single target."""
+    (the weighted mean of the targets) is fitted, as published for a single target. The release draws with seed 42."""
 
     regressor: str = "lightgbm"
     simulated: int = 100_000

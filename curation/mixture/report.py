@@ -15,10 +15,15 @@ from curation.errors import MixtureError, explain_mismatch
 from curation.mixture import published
 from curation.mixture.artefact import Mixture
 from curation.mixture.boosted_trees import BoostedTrees
-from curation.mixture.problem import Problem
+from curation.mixture.convex import Convex
+from curation.mixture.natural import Natural
+from curation.mixture.olmix import Olmix
+from curation.mixture.problem import Method, Problem
+from curation.mixture.regmix import Regmix
 from curation.mixture.regression import Regressor, noise_floor, report_scores, spearman
 from curation.mixture.regressors import REGRESSORS, Choice, named, select
 from curation.mixture.run_table import RunTable, read, read_folder
+from curation.mixture.search import simulate
 
 
 def fit_report(table: RunTable, targets: Mapping[str, float], regressions: Sequence[str]) -> str:
@@ -69,7 +74,7 @@ def tables_report(where: str, target: str = "", *, solving: bool = True) -> Iter
         yield f"\n## Spearman x100 on other tables\n\n{ranks_report(train, tables, target)}"
         yield f"\n## LightGBM by target, published settings\n\n{targets_report(train, tables)}"
     if solving:
-        yield f"\n## Best mixtures\n\n{weights_report(train, target, choice)}"
+        yield f"\n## Best mixtures\n\n{weights_report(train, target, choice, tables.get('test_1m'))}"
 
 
 def ranks_report(train: RunTable, tests: Mapping[str, RunTable], target: str) -> str:
@@ -102,19 +107,21 @@ def targets_report(train: RunTable, tests: Mapping[str, RunTable]) -> str:
     return "\n".join(lines)
 
 
-def weights_report(train: RunTable, target: str, choice: Choice) -> str:
-    """Weights of several methods, side by side, and the loss that the chosen regression expects of each."""
-    from curation.mixture.methods import method_named
-
+def weights_report(train: RunTable, target: str, choice: Choice, stop_on: RunTable | None = None) -> str:
+    """Weights of several methods, side by side, and the loss that the chosen regression expects of each. `stop_on`: the table
+    on which LightGBM stops in the column "as released"."""
     natural = published.shares_of(train.domains)
     natural = train.weights.mean(axis=0) / train.weights.mean(axis=0).sum() if natural is None else natural
-    problem = Problem(train.domains, natural, table=train, targets={target: 1.0} if target else {}, max_epochs=None)
-    asked: list[tuple[str, str, list[str]]] = [
-        ("natural", "natural", []), ("regmix", "regmix", []), ("olmix", "olmix", []), ("convex", "convex", []),
-        ("convex, no pull", "convex", ["pull=0"]),
-    ]  # fmt: skip
-    found = {label: method_named(name, settings).solve(problem) for label, name, settings in asked}
-    weights = {label: np.array([m.weights[d] for d in train.domains]) for label, m in found.items()}
+    problem = Problem(train.domains, natural, table=train, targets={target: 1.0} if target else {}, max_epochs=None, seed=42)
+    methods: dict[str, Method] = {
+        "natural": Natural(), "regmix": Regmix(), f"regmix, {choice.score.name}": Regmix(regressor=choice.score.name),
+        "olmix": Olmix(), "convex": Convex(), "convex, no pull": Convex(pull=0.0),
+    }  # fmt: skip
+    found = {label: method.solve(problem).weights for label, method in methods.items()}
+    weights = {label: np.array([shares[d] for d in train.domains]) for label, shares in found.items()}
+    if stop_on is not None:
+        trees = _published_trees(stop_on, target).fit(train.weights, train.target(target))
+        weights["regmix, as released"] = simulate(trees.predict, natural, problem.upper, seed=42)
     if target in train.domains:
         weights[f"only {target}"] = (np.array(train.domains) == target).astype(np.float64)
     lines = [f"| domain | {' | '.join(weights)} |", "|---" * (len(weights) + 1) + "|"]

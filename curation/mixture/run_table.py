@@ -272,7 +272,11 @@ def _matrix(frame: pl.DataFrame, columns: Sequence[str], name: str) -> np.ndarra
     if not columns:
         return np.zeros((frame.height, 0))
     chosen = frame.select(columns)
-    wrong = [c for c in columns if not chosen.schema[c].is_numeric()]
-    if wrong:
-        raise MixtureError(explain_mismatch(f"{name}: column {wrong[0]}", wanted="numbers", found=chosen.schema[wrong[0]]))
-    return chosen.with_columns(pl.all().cast(pl.Float64)).fill_null(np.nan).to_numpy()
+    for column in columns:
+        kind = chosen.schema[column]
+        # Diverged runs are written nan, NaN or inf by different programs, and one such word makes its column text.
+        numbers = chosen[column].cast(pl.Float64, strict=False) if kind == pl.String else chosen[column]
+        if not numbers.dtype.is_numeric() or numbers.null_count() > chosen[column].null_count():
+            raise MixtureError(explain_mismatch(f"{name}: column {column}", wanted="numbers", found=kind))
+        chosen = chosen.with_columns(numbers.cast(pl.Float64).alias(column))
+    return chosen.fill_null(np.nan).to_numpy() if columns else np.zeros((len(frame), 0))

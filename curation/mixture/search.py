@@ -67,14 +67,17 @@ def simulate(
     simulated: int = 100_000, top: int = 128, concentration: float = 1.0, seed: int = 0,
 ) -> np.ndarray:  # fmt: skip
     """Mean of the `top` mixtures of lowest predicted loss among `simulated` ones, drawn from Dirichlet(concentration * natural)
-    and brought below the caps."""
-    random = np.random.default_rng(seed)
+    and brought below the caps. The draws are those of numpy's frozen generator: the same in every version, as in the
+    release."""
+    random = np.random.RandomState(seed)
     present = np.flatnonzero(natural > 0)
     best, losses = np.zeros((0, len(natural))), np.zeros(0)
     for start in range(0, simulated, 20_000):
         drawn = np.zeros((min(20_000, simulated - start), len(natural)))
         drawn[:, present] = random.dirichlet(concentration * natural[present], size=len(drawn))
-        drawn = within(0.999999 * drawn + 1e-6 * natural, upper)
+        drawn = np.where(np.isfinite(drawn), drawn, natural)  # a weak Dirichlet may draw nothing but zeros
+        if (upper < 1).any():  # a trace of every domain, so that what caps cut off has somewhere to go
+            drawn = within(0.999999 * drawn + 1e-6 * natural, upper)
         best, losses = np.concatenate([best, drawn]), np.concatenate([losses, predict(drawn)])
         keep = np.argsort(losses, kind="stable")[:top]
         best, losses = best[keep], losses[keep]

@@ -18,19 +18,28 @@ WEIGHTS_SUFFIXES = (".bin", ".ftz", ".arpa")
 
 
 def is_weights(card: str) -> bool:
-    """True when a stage names a file of weights where it could name a card."""
-    return card.endswith(WEIGHTS_SUFFIXES)
+    """True when a stage names weights where it could name a card."""
+    return card.endswith(WEIGHTS_SUFFIXES) or is_encoder(card)
 
 
-def card_of(stage: str, card: str, kind: str, preprocessing: str) -> Card:
-    """The card a stage names, or what stands for one. Raises RecipeError when there is none, or one of another kind."""
+def is_encoder(card: str) -> bool:
+    """True when a stage names an encoder where it could name a card: a folder, or a model of the Hugging Face hub."""
+    return card.startswith(("hub:", "download:")) or (Path(card).expanduser() / "config.json").is_file()
+
+
+def card_of(stage: str, card: str, kinds: str | Sequence[str], preprocessing: str) -> Card:
+    """The card a stage names, or what stands for one. Raises RecipeError when there is none, or one of another kind than
+    `kinds`, of which weights without a card are the first."""
+    kinds = (kinds,) if isinstance(kinds, str) else tuple(kinds)
     if preprocessing and preprocessing not in PREPROCESSING:
         raise RecipeError(explain_mismatch(f"{stage}: preprocessing", wanted=", ".join(PREPROCESSING), found=preprocessing))
     if is_weights(card):
+        if is_encoder(card) and "encoder" in kinds:
+            return bare_card(card, "encoder", preprocessing or "unchanged")
         if not preprocessing:
             found = "nothing, and weights without a card do not say it"
             raise RecipeError(explain_mismatch(f"{stage}: preprocessing", wanted=", ".join(PREPROCESSING), found=found))
-        return bare_card(card, kind, preprocessing)
+        return bare_card(card, kinds[0], preprocessing)
     if preprocessing:
         found = f"{preprocessing!r} beside the card {card!r}"
         raise RecipeError(explain_mismatch(f"{stage}: preprocessing", wanted="nothing: the card says it", found=found))
@@ -38,8 +47,9 @@ def card_of(stage: str, card: str, kind: str, preprocessing: str) -> Card:
         loaded = load_card(card)
     except CardError as error:
         raise RecipeError(f"{stage}: {error}") from error
-    if loaded.kind != kind:
-        raise RecipeError(explain_mismatch(f"{stage}: card {card!r}", wanted=f"a card of kind {kind}", found=loaded.kind))
+    if loaded.kind not in kinds:
+        wanted = f"a card of kind {' or '.join(kinds)}"
+        raise RecipeError(explain_mismatch(f"{stage}: card {card!r}", wanted=wanted, found=loaded.kind))
     return loaded
 
 
@@ -53,7 +63,7 @@ def model_ref(card: Card, label: str, given: str, part: str = "", language: str 
     weights = find_weights(card, given, part, language)
     name = "_".join(piece for piece in (card.name, language, part) if piece)
     variable = environment_variable(f"{card.name}_{part}" if part else card.name)
-    field = "pieces" if part else "weights"
+    field = part or "weights"
     hint = f"--set {label or 'LABEL'}.{field}=PATH, or {variable}=PATH in the environment"
     return ModelRef(name, weights.sha256, weights.location, hint)
 

@@ -35,7 +35,8 @@ def test_weights_are_those_of_the_card(name: str) -> None:
 
 
 def test_published_models_leave_their_weights_to_the_user() -> None:
-    assert set(BROUGHT) == {"ccnet", "dclm_fasttext", "dolma_hatespeech", "dolma_nsfw", "glotlid", "openlid"}
+    encoders = {"fineweb_edu", "nvidia_domain", "nvidia_quality"}
+    assert set(BROUGHT) == {"ccnet", "dclm_fasttext", "dolma_hatespeech", "dolma_nsfw", "glotlid", "openlid"} | encoders
 
 
 def test_brought_weights_by_argument_by_environment_and_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,4 +72,5 @@ def test_ccnet_is_datatroves_normal_form(text: str) -> None:
 @pytest.mark.parametrize("hostile", ["a" * 1_000_000, "\n" * 1_000_000, "\u0301\u0323" * 500_000, "é—" * 300_000])
 def test_hostile_texts_take_linear_time(name: str, hostile: str) -> None:
     lines = preprocessing(name)(hostile)
-    assert sum(map(len, lines)) <= 3 * len(hostile) and not any("\n" in line for line in lines)
+    assert sum(map(len, lines)) <= 3 * len(hostile)
+    assert name == "unchanged" or not any("\n" in line for line in lines)
