@@ -213,9 +213,23 @@ def test_the_verb_says_what_it_costs_before_it_trains(corpus: Path, tmp_path: Pa
 def test_a_domain_read_too_often_is_a_word_of_warning(corpus: Path, tmp_path: Path) -> None:
     heard: list[str] = []
     mixtures = read_mixtures(str(corpus / "mixtures.csv"))
-    settings = replace(SMALL, steps=800, layers=1)
+    settings = replace(SMALL, steps=150, layers=1, pool_mb=0.004)
     train_proxies([str(corpus / "corpus.jsonl")], mixtures, str(tmp_path), settings, Machine(workers=1), say=heard.append)
     assert any(line.startswith("warning: a proxy reads ants ") for line in heard)
+
+
+def test_real_domains(data_folder: Path, tmp_path: Path) -> None:
+    """Proxies of code and of pleadings: each is best where it was trained, the mixture of both between them."""
+    text = [str(data_folder / "text-domains" / f"{name}.jsonl.gz") for name in ("code", "legal-speech")]
+    path = tmp_path / "mixtures.csv"
+    pl.DataFrame({"weight_code": [1.0, 0.0, 0.5], "weight_legal-speech": [0.0, 1.0, 0.5]}).write_csv(path)
+    settings = replace(SMALL, vocabulary=512, context=64, steps=150, learning_rate=1e-2, pool_mb=0.5)
+    table = read(
+        str(train_proxies(text, read_mixtures(str(path)), str(tmp_path / "out"), settings, Machine(workers=1), column=""))
+    )
+    code, speech = table.target("code"), table.target("legal-speech")
+    assert code[0] < code[2] < code[1] and speech[1] < speech[2] < speech[0]
+    assert (table.losses > 1).all() and (table.losses < 8).all()  # bits of a byte
 
 
 def test_progress_counts_what_this_process_does() -> None:
