@@ -207,7 +207,8 @@ def _announce(
     done = len(members) - sum(len(job.members) for job in open_jobs)
     say(cost(settings, len(members)) + (f"; {done} are done" if done else ""))
     if open_jobs:
-        rate = trial_rate(settings, pool, open_jobs[0].members, machine.device) * min(machine.processes, len(open_jobs))
+        at_once = min(machine.processes, len(open_jobs), len(os.sched_getaffinity(0)))
+        rate = trial_rate(settings, pool, open_jobs[0].members, machine.device) * at_once
         tokens = settings.tokens * sum(len(job.members) for job in open_jobs)
         speed = f"{rate:,.0f} tokens/s, {rate * settings.flops_a_token / 1e9:,.0f} GFLOP/s"
         say(f"about {duration(tokens / rate)} at {speed} in {machine.processes} process(es) on {machine.device}")

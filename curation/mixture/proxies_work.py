@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import queue
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
@@ -83,7 +84,7 @@ def run_jobs(
         return
     context = multiprocessing.get_context("spawn")
     heard, stop = context.Queue(), context.Event()
-    common = (home, settings, device, every_s, os.getpid())
+    common = (home, settings, device, every_s)
     with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(heard, stop)) as pool:
         futures = [pool.submit(_work, job, *common) for job in jobs]
         try:
@@ -118,13 +119,20 @@ _worker: dict[str, Any] = {}
 
 def _start_worker(heard: Any, stop: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver says when to stop
+    threading.Thread(target=_end_with_the_driver, daemon=True).start()
     _worker.update(heard=heard, stop=stop)
 
 
-def _work(job: Job, home: Path, settings: ProxySettings, device: str, every_s: float, driver: int) -> None:
+def _end_with_the_driver() -> None:
+    """When the driver is killed nobody waits for this process any more, and its work may soon be another's."""
+    driver = multiprocessing.parent_process()
+    if driver is not None:
+        driver.join()
+        os._exit(1)
+
+
+def _work(job: Job, home: Path, settings: ProxySettings, device: str, every_s: float) -> None:
     def tell(step: int) -> bool:
-        if os.getppid() != driver:
-            os._exit(1)  # nobody waits for this any more, and its rows may soon be another process's work
         _worker["heard"].put((str(job.rows), step))
         return not _worker["stop"].is_set()
 

@@ -45,8 +45,8 @@ class ProxySettings:
     vocabulary: int = 1024
     context: int = 128
     tied: bool = True
-    batch: int = 4
-    steps: int = 1000
+    batch: int = 2
+    steps: int = 600
     learning_rate: float = 4e-3
     warmup: int = 50
     schedule: str = "linear"
