@@ -45,6 +45,9 @@ def test_megatron_parses_the_blend(corpus: Path, tmp_path: Path) -> None:
     prefixes, weights = parse((tmp_path / "data_path.txt").read_text().split())
     assert [Path(p).name for p in prefixes] == [f"{name}_text_document" for name in WEIGHTED]
     assert weights == list(WEIGHTED.values())
+    export("nemo", job_of(corpus, tmp_path))
+    flat = yaml.safe_load((tmp_path / "nemo1.yaml").read_text())["model"]["data"]["data_prefix"]
+    assert parse([str(word) for word in flat]) == (prefixes, weights)
 
 
 def test_megatron_blends_the_shares_exactly(corpus: Path, tmp_path: Path) -> None:

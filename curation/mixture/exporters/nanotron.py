@@ -5,7 +5,7 @@
 of one length: of tokens.
 
 Source: datatrove 0.10.1, `utils/dataset.py` and `pipeline/tokens/tokenizer.py`, read by it; nanotron 2411b022,
-`config/config.py` (two lists; not run).
+`config/config.py` (two lists) and `data/nanoset.py`, which drew the shares.
 """
 
 from __future__ import annotations
