@@ -75,6 +75,7 @@ def apply_mixture(
     orders than the first go to the folder `ordered`.
     """
     stage = next(s for s in pipeline.stages if isinstance(s, Materialise))
+    folder.delete(REPORT)  # until this is done, what lies in `ordered` is not to be taken for the shards
     result = drive(pipeline)
     if result.census is None:
         raise MixtureError("other slices of this run are not finished\n  try:    the same command when they are")
@@ -84,27 +85,48 @@ def apply_mixture(
     if home == "documents":
         folder.delete_folder(ORDERED)
         folder.delete(MANIFEST)
-    mixture = with_shards(load(stage.mixture), _shards_of(folder, home))
+    shards, tenths = _contents(folder, home)
+    mixture = with_shards(load(stage.mixture), shards)
     folder.replace(FILE_NAME, mixture.to_json().encode())
-    facts = {**report, "order": order, "quality": quality, "seed": stage.seed, "shards": home}
+    loader = "must not shuffle" if quality else "may shuffle"
+    facts = {
+        **report,
+        "order": order,
+        "quality": quality,
+        "seed": stage.seed,
+        "shards": home,
+        "loader": loader,
+        "tenths": tenths,
+    }
     folder.replace(REPORT, json.dumps(facts, indent=1, ensure_ascii=False).encode() + b"\n")
     return Applied(mixture, facts, result)
 
 
-def _shards_of(folder: Folder, home: str) -> dict[str, list[Shard]]:
-    """Domain -> what each file holds of it, rows and tokens with repeats."""
-    found: dict[str, list[Shard]] = {}
-    for file, digest in sorted(_digests(folder, home).items()):
+def _contents(folder: Folder, home: str) -> tuple[dict[str, list[Shard]], list[dict[str, int]]]:
+    """Domain -> what each file holds of it, rows and tokens with repeats; and tokens by domain of each tenth of the rows, in
+    their order, so that a drift of the domains is seen."""
+    shards: dict[str, list[Shard]] = {}
+    tenths: list[dict[str, int]] = [{} for _ in range(10)]
+    files = _files(folder, home)
+    all_rows = sum(rows for _, _, rows in files)
+    passed = 0
+    for file, digest, count in files:
         with folder.open(file) as stream:
             rows = to_frame(open_parquet(stream).read(columns=["domain", "token_count"], use_threads=False))
-        sums = rows.group_by("domain").agg(pl.len(), pl.col("token_count").cast(pl.Int64).sum())
-        for name, documents, tokens in sums.iter_rows():
-            found.setdefault(name, []).append(Shard(file, digest, documents, tokens))
-    return found
+        place = pl.int_range(passed, passed + count, dtype=pl.Int64) * 10 // max(1, all_rows)
+        passed += count
+        tokens = pl.col("token_count").cast(pl.Int64).sum()
+        sums = rows.group_by(place.alias("tenth"), "domain").agg(pl.len().alias("documents"), tokens).sort("tenth", "domain")
+        for tenth, name, _, total in sums.iter_rows():
+            tenths[tenth][name] = tenths[tenth].get(name, 0) + total
+        for name, documents, total in sums.group_by("domain").agg(pl.sum("documents"), pl.sum("token_count")).iter_rows():
+            shards.setdefault(name, []).append(Shard(file, digest, documents, total))
+    return shards, tenths
 
 
-def _digests(folder: Folder, home: str) -> dict[str, str]:
+def _files(folder: Folder, home: str) -> list[tuple[str, str, int]]:
+    """Name, sha256 and rows of the shards, in order."""
     name = "manifest.parquet" if home == "documents" else MANIFEST
     with folder.open(name) as stream:
-        rows = to_frame(open_parquet(stream).read(columns=["file", "sha256"], use_threads=False))
-    return {file: digest for file, digest in rows.iter_rows() if file.startswith(f"{home}/")}
+        rows = to_frame(open_parquet(stream).read(columns=["file", "sha256", "rows"], use_threads=False))
+    return [row for row in rows.sort("file").iter_rows() if row[0].startswith(f"{home}/")]

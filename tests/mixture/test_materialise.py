@@ -224,6 +224,11 @@ def test_orders(corpus: Path, tmp_path: Path, order: str, monkeypatch) -> None:
     plain, ordered = rows_of(tmp_path / "out"), rows_of(tmp_path / "out", "ordered")
     assert ordered.sort("doc").equals(plain.sort("doc")), "the same rows, copies included"
     assert found.report["shards"] == "ordered"
+    assert found.report["loader"] == ("must not shuffle" if quality else "may shuffle")
+    tenths, drawn = found.report["tenths"], found.report["domains"]
+    assert {name: sum(tenth.get(name, 0) for tenth in tenths) for name in drawn} == {n: d["drawn"] for n, d in drawn.items()}
+    first = ordered[: -(-ordered.height // 10)].group_by("domain").agg(pl.sum("token_count"))
+    assert tenths[0] == dict(first.iter_rows())
     shards = sorted((tmp_path / "out/ordered").glob("shard-*.parquet"))
     assert len(shards) > 3
     place = np.arange(ordered.height)
