@@ -85,7 +85,7 @@ class Corpus:
         assign = self._assign()
         reads = self.domains.reads if self.domains is not None else ("domain",)
         source = self.source([*reads, *columns])
-        missing = [name for name in columns if name not in source.adds]
+        missing = [name for name in dict.fromkeys([*reads, *columns]) if name not in source.adds]
         if missing:
             hint = "count the tokens first, or give a tokenizer" if "token_count" in missing else ""
             found = ", ".join(self.schema.names)

@@ -27,6 +27,9 @@ from curation.stage import Input, Open, Piece, PieceReport, Source
 MAX_ROWS = 512
 """Most rows of a frame."""
 
+FRAME_BYTES = 16 << 20
+"""Bytes of a frame, by the mean size of its row group's rows."""
+
 _MAGIC = b"PAR1"
 _OWN = ("id", "source", "text", "content_id")
 _OPEN = {"stat_": pa.int32(), "score_": pa.float32()}
@@ -122,10 +125,12 @@ class Parquet(Source):
                 names = self._names(file.schema_arrow.names, piece.input.path)
                 groups, first, stop = _groups_of(file, piece)
                 row = sum(file.metadata.row_group(i).num_rows for i in range(groups.start))
-                for batch in file.iter_batches(MAX_ROWS, list(groups), list(names), use_threads=False) if groups else ():
-                    yield self._frame(pa.Table.from_batches([batch]), piece.input, row)
-                    row += batch.num_rows
-                    rows += batch.num_rows
+                for group in groups:
+                    size = _frame_rows(file.metadata.row_group(group))
+                    for batch in file.iter_batches(size, [group], list(names), use_threads=False):
+                        yield self._frame(pa.Table.from_batches([batch]), piece.input, row)
+                        row += batch.num_rows
+                        rows += batch.num_rows
             except (pa.ArrowException, OSError) as error:
                 hint = "write the file again, or leave it out"
                 said = str(error).splitlines()[0]
@@ -185,6 +190,11 @@ def _groups_of(file: pq.ParquetFile, piece: Piece) -> tuple[range, int, int]:
     first = 0 if piece.start == 0 else (starts[begin] if begin < len(starts) else piece.input.size)
     stop = starts[end] if end < len(starts) else piece.input.size
     return range(0 if piece.start == 0 else begin, end), first, stop
+
+
+def _frame_rows(group: pq.RowGroupMetaData) -> int:
+    """Rows of a frame: fewer where a row group's rows are large."""
+    return max(1, min(MAX_ROWS, FRAME_BYTES * group.num_rows // max(1, group.total_byte_size)))
 
 
 def _first_byte(group: pq.RowGroupMetaData) -> int:

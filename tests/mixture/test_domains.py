@@ -129,6 +129,8 @@ def test_counts_by_domain(tmp_path: Path) -> None:
         count_domains(corpus_of(tmp_path), None)
     with pytest.raises(MixtureError, match="--domain-by"):
         count_domains(Corpus([str(tmp_path)]), TokenCount())
+    with pytest.raises(MixtureError, match="wanted: language"):
+        count_domains(Corpus([str(tmp_path)], Domains(by="column", column="language")), TokenCount())
 
 
 def test_the_trained_tokenizer_gives_every_text_back(tmp_path: Path) -> None:

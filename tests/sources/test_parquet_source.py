@@ -98,3 +98,14 @@ def test_what_it_cannot_read_is_told(tmp_path: Path) -> None:
             Parquet(columns=columns)
     with pytest.raises(RecipeError, match="shard_mb"):
         Parquet(shard_mb=0)
+
+
+def test_frames_of_large_texts_are_small(tmp_path: Path) -> None:
+    texts = ["x" * 3_000_000 + str(i) for i in range(40)]
+    pq.write_table(pa.table({"text": pa.array(texts, pa.large_string())}), tmp_path / "a.parquet", use_dictionary=False)
+    source = Parquet()
+    one = find_inputs([str(tmp_path)], source).accepted[0]
+    with open(tmp_path / "a.parquet", "rb") as stream:
+        frames = [f for f in source.read(source.cut([one])[0][0], lambda _: stream) if isinstance(f, pl.DataFrame)]
+    assert max(frame.height for frame in frames) <= 6
+    assert pl.concat(frames)["text"].to_list() == texts
