@@ -107,7 +107,7 @@ class GaussianProcess:
         gradient = np.concatenate(
             [[0.5 * weighted.sum(), 0.5 * noise * np.trace(outer), 0.5 * linear * (outer * inner).sum()], lengths]
         )
-        value += 0.5 * self.prior * at[3:] @ at[3:]  # lengths around 1, the diameter of the sphere's corner
+        value += 0.5 * self.prior * at[3:] @ at[3:]  # lengths around 1: roots of shares are at most 1.4 apart
         gradient[3:] += self.prior * at[3:]
         return float(value), gradient
 
