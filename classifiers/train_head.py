@@ -125,8 +125,8 @@ def measure(card: Path, test: Examples, positive: str, regression: bool) -> dict
     head = locate(loaded.head.location) if loaded.head else None
     given = CardFiles(loaded, locate(loaded.location), head)
     found = EncoderClassifier.of(given).score(test.texts).astype(np.float64)
-    known = np.isfinite(found).all(axis=1)
-    scores, groups = found[known], [group for group, k in zip(test.groups, known.tolist(), strict=True) if k]
+    known = np.asarray(np.isfinite(found).all(axis=1))
+    scores, groups = found[known], [group for group, k in zip(test.groups, known, strict=True) if k]
     if regression:
         return {"quality": [_regression_quality(scores[:, 0], _numbers(test)[known], groups)]}
     truth = np.array(test.labels)[known]
