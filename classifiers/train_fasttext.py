@@ -65,7 +65,7 @@ def train_fasttext(
     `positive` is the label whose probability becomes the score. Raises TrainingError when the data or fasttext-new is not
     there, or the data has fewer than two labels.
     """
-    fasttext_new = _trainer()
+    fasttext_new = trainer()
     train, test = read_examples(data, columns, test_share=test_share, seed=seed)
     labels = sorted(train.counts())
     if len(labels) < 2 or positive not in labels:
@@ -115,7 +115,8 @@ def measure(
     return quality, metrics.threshold_table(scores, y)
 
 
-def _trainer() -> Any:
+def trainer() -> Any:
+    """The module that trains. Raises TrainingError when it is not installed."""
     try:
         import fasttext_new
     except ModuleNotFoundError as error:

@@ -148,6 +148,29 @@ def score(
 
 
 @app.command()
+@with_storage
+def scores(
+    out: OutFolder,
+    by: Annotated[
+        list[str],
+        typer.Option(help="Groups: a column, year, crawl_year, site, or a number's quantiles: score_quality_en:4. Repeatable."),
+    ] = ["source", "year"],  # noqa: B006
+    column: Annotated[Optional[list[str]], typer.Option(help="A number to describe; default every score. Repeatable.")] = None,
+    dropped: Annotated[bool, typer.Option("--dropped", help="Tombstones instead of kept documents.")] = False,
+    most: Annotated[int, typer.Option(min=1, help="Groups to show, those of most documents.")] = 50,
+    json: Annotated[bool, typer.Option("--json", help="Every group, as JSON.")] = False,
+) -> None:
+    """How the scores of a finished run lie, group by group: documents, text, mean and percentiles by source, domain, year.
+
+    year: the one in a dated address (/2019/05/) that is not after the crawl, else the crawl's; crawl_year: the crawl's alone.
+    """
+    from curation.inspect.scores import score_table, scores_text
+
+    table = score_table(out, by, column or (), fallen=dropped)
+    say(table.write_json() if json else scores_text(table, most))
+
+
+@app.command()
 def submit(
     recipe: Recipe,
     address: Annotated[str, typer.Option(help="The cluster's dashboard, http://HOST:8265; elsewhere only with a token.")],

@@ -1,6 +1,6 @@
 """The data contract: the columns a document may have, their Arrow types, and what a tombstone is.
 
-A document is a row. Columns are flat; the prefix says what kind of value it is (`stat_`, `score_`, `drop_`).
+A document is a row. Columns are flat; the prefix says what kind of value it is (`stat_`, `score_`, `bucket_`, `drop_`).
 Rows are never removed by a stage: a dropped document carries `drop_stage`, `drop_reason` and `drop_detail`
 (all three null while it is alive) and ends in `dropped/` as a tombstone. docs/data_contract.md is the long form.
 """
@@ -49,7 +49,7 @@ COLUMNS: Mapping[str, pa.DataType] = {
     "drop_reason": pa.string(),
     "drop_detail": pa.string(),
 }
-"""Named columns in output order. `stat_*` and `score_*` columns are declared by the stage that adds them."""
+"""Named columns in output order. `stat_*`, `score_*` and `bucket_*` columns are declared by the stage that adds them."""
 
 HEAVY = frozenset({"html", "http_headers", "text", "title"})
 """Columns that side parts never carry; `html` and `http_headers` never leave the first segment."""
@@ -61,6 +61,7 @@ DROP_COLUMNS = ("drop_stage", "drop_reason", "drop_detail")
 
 _OPEN_PREFIXES = ("stat_", "score_")
 _OPEN_TYPES = (pa.int32(), pa.float32())
+_BUCKET_PREFIX = "bucket_"
 
 
 def doc_number(input_number: int, position: int) -> int:
@@ -98,7 +99,9 @@ def allowed_type(column: str, data_type: pa.DataType) -> str | None:
         return None if COLUMNS[column] == data_type else str(COLUMNS[column])
     if column.startswith(_OPEN_PREFIXES):
         return None if data_type in _OPEN_TYPES else "int32 or float32"
-    return "a column of the data contract, or one that begins with stat_ or score_"
+    if column.startswith(_BUCKET_PREFIX):
+        return None if data_type == pa.string() else str(pa.string())
+    return "a column of the data contract, or one that begins with stat_, score_ or bucket_"
 
 
 @cache
@@ -119,7 +122,7 @@ def column_type(column: str, declared: Mapping[str, pa.DataType]) -> pa.DataType
 
 
 def in_contract_order(columns: Iterable[str]) -> list[str]:
-    """Columns in output order: the contract's first, then `score_*` and `stat_*` by name, drop columns last."""
+    """Columns in output order: the contract's first, then `bucket_*`, `score_*` and `stat_*` by name, drop columns last."""
     order = {name: i for i, name in enumerate(COLUMNS)}
     last = len(order)
 

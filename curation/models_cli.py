@@ -156,3 +156,79 @@ def ngram(
         )  # fmt: skip
     typer.echo(card.read_text(encoding="utf-8").rstrip())
     typer.echo(f"card: {card}")
+
+
+@app.command()
+def annotate(
+    data: Annotated[list[Path], typer.Argument(help="Folder of a finished run, or Parquet files with a column text.")],
+    out: Annotated[Path, typer.Option(help="Folder for the journal of replies, labels, report. The same one resumes.")],
+    endpoint: Annotated[str, typer.Option(help="An OpenAI-compatible address up to /v1, e.g. http://127.0.0.1:8000/v1.")],
+    model: Annotated[str, typer.Option(help="Name of the model, as the endpoint knows it.")],
+    rubric: Annotated[str, typer.Option(help="education, dataman, prrc, or a .toml of one's own.")] = "education",
+    sample: Annotated[int, typer.Option(min=1, help="Documents to ask about.")] = 1000,
+    by: Annotated[
+        Optional[list[str]],
+        typer.Option(help="Stratify by this column: language, site, score_quality_en:4 (in quartiles). Repeatable."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Another one draws another sample.")] = 0,
+    most: Annotated[int, typer.Option(min=0, help="Calls at most, tries included; 0: as many as it takes.")] = 0,
+    at_once: Annotated[int, typer.Option(min=1, max=512, help="Calls under way at a time.")] = 8,
+    most_invalid: Annotated[float, typer.Option(min=0.0, max=1.0, help="More unreadable answers stop it.")] = 0.01,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds a call may stay silent.")] = 60.0,
+    tries: Annotated[int, typer.Option(min=1, help="Tries of a call, with growing waits between them.")] = 6,
+    answer_tokens: Annotated[int, typer.Option(min=1, help="Tokens of the longest answer.")] = 400,
+    request: Annotated[
+        str, typer.Option(help='Further entries of each request, a JSON object; null takes one out: {"temperature": null}.')
+    ] = "{}",
+    key_variable: Annotated[
+        str, typer.Option(help="Environment variable that holds the key; it is read nowhere else and never written.")
+    ] = "OPENAI_API_KEY",
+    price_in: Annotated[float, typer.Option(min=0.0, help="Price of a million tokens asked.")] = 0.0,
+    price_out: Annotated[float, typer.Option(min=0.0, help="Price of a million tokens answered.")] = 0.0,
+    train: Annotated[str, typer.Option(help="Also train a fastText classifier of this name on the labels.")] = "",
+    criterion: Annotated[str, typer.Option(help="What it learns; default the rubric's first criterion.")] = "",
+    at_least: Annotated[int, typer.Option(help="Ratings from here up count as high.")] = 3,
+    positive: Annotated[str, typer.Option(help="For a criterion of options, the one to find.")] = "",
+    min_count: Annotated[int, typer.Option(min=1, help="For the training: rarer words are left out.")] = 3,
+    test_share: Share = 0.2, licence: Licence = "",
+) -> None:  # fmt: skip
+    """Have a large model rate a sample of documents, and train a small one on its ratings (docs/annotation.md).
+
+    Every reply is kept the moment it comes: the same command again asks only what has no answer yet.
+    """
+    from classifiers.annotate import Terms
+    from classifiers.annotation_run import AnnotationRun, Student, run_annotation
+    from classifiers.endpoint import Settings
+    from classifiers.train_fasttext import FastTextSettings
+
+    more = _json_object(request)
+    student = Student(
+        train, criterion, at_least, positive, FastTextSettings(min_count=min_count), test_share, seed, licence
+    ) if train else None  # fmt: skip
+    with _told():
+        found = run_annotation(
+            AnnotationRun(
+                tuple(data), out, rubric, sample, tuple(by or ()), seed, most,
+                Terms(at_once, most_invalid, price_in, price_out),
+                Settings(endpoint, model, key_variable, timeout, tries, answer_tokens=answer_tokens, request=more), student,
+            )
+        )  # fmt: skip
+    typer.echo(found.report.text())
+    typer.echo(f"labels: {found.labels}")
+    if student and not found.card:
+        typer.echo("not trained: the sample is not through; the same command goes on")
+    if found.card:
+        typer.echo(found.card.read_text(encoding="utf-8").rstrip())
+        typer.echo(f"card: {found.card}")
+
+
+def _json_object(given: str) -> dict[str, object]:
+    import json
+
+    try:
+        value = json.loads(given)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise ModelError(f"--request\n  wanted: a JSON object\n  found:  {given[:80]}")
+    return value

@@ -149,6 +149,14 @@ class Folder:
         sizes.pop("", None)  # what a web console makes in place of a folder
         return sizes
 
+    def folders(self, folder: str) -> list[str]:
+        """Folders directly in `folder`, sorted. An absent folder has none."""
+        try:
+            found = self._patient("to list", folder, lambda: self.fs.ls(self.path(folder), detail=True, refresh=True))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return sorted(str(e["name"]).rstrip("/").rsplit("/", 1)[-1] for e in found if e["type"] == "directory")
+
     def delete(self, name: str) -> None:
         """Remove a file; absent is fine."""
         try:

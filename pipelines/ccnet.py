@@ -4,7 +4,8 @@ The user brings the models, one a language: --set 'perplexity.weights=FOLDER/{la
 'perplexity.pieces=FOLDER/{language}.sp.model', or the environment variables CURATION_WEIGHTS_CCNET and
 CURATION_WEIGHTS_CCNET_PIECES (extra `pieces`). Where models of few languages are there: --set 'perplexity.languages=[en, de]'.
 Differs from cc_net: text is extracted from the pages, not read from WET; exact duplicates of whole documents go, not of
-paragraphs; the percentiles are those of the run itself, not of a sample made beforehand. Nothing falls by its bucket.
+paragraphs; the percentiles are those of the run itself, not of a sample made beforehand. Nothing falls by its bucket;
+--set 'buckets.drop=[tail]' drops one.
 """
 
 from curation import dedup, extractors, filters, scorers, sinks, sources
@@ -30,7 +31,7 @@ PIPELINE = Pipeline(
                 "lt", "lv", "mk", "ml", "mn", "mr", "my", "ne", "nl", "no", "pl", "pt", "ro", "ru", "uk", "zh",
             ),
         ),
-        scorers.PerplexityBucket(),
+        filters.Buckets(),
     ),
     sink=sinks.Parquet(target_mb=512),
 )  # fmt: skip

@@ -58,7 +58,7 @@ def small_bert(folder: Path, labels: Sequence[str], *, seed: int = 0, **entries:
 
     torch.manual_seed(seed)
     names = dict(enumerate(labels))
-    model = BertForSequenceClassification(BertConfig(**BERT, id2label=names, initializer_range=0.3, **entries))
+    model = BertForSequenceClassification(BertConfig(**{**BERT, **entries}, id2label=names, initializer_range=0.3))
     model.save_pretrained(folder)
     small_tokenizer(folder)
     return folder

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
+from small_encoders import small_bert
 from small_models import GOOD, small_fasttext, write_arpa
 
 from curation.demo.build_warc import build_crawl
@@ -42,6 +44,32 @@ def test_dclm_baseline_with_a_small_classifier(crawl: Path, tmp_path: Path) -> N
     assert (kept["score_dclm_fasttext"] >= 0.5).all() and (below["score_dclm_fasttext"] < 0.5).all()
 
 
+def test_fineweb_edu_with_a_small_encoder(crawl: Path, tmp_path: Path) -> None:
+    pytest.importorskip("transformers", reason="the extra `neural` is not installed")
+    small_bert(tmp_path / "edu", ["LABEL_0"], max_position_embeddings=512)
+    pipeline = load_recipe("fineweb_edu")
+    with pytest.raises(ModelError, match="--set classify.weights=PATH"):
+        run(pipeline, crawl, tmp_path / "none")
+
+    def sides(*settings: str) -> list[pl.DataFrame]:
+        run(with_settings(pipeline, [f"classify.weights={tmp_path / 'edu'}", *settings]), crawl, tmp_path / "out")
+        kept, gone = (pl.read_parquet(tmp_path / "out" / kind / "*.parquet") for kind in ("documents", "dropped"))
+        return [kept, gone.filter(pl.col("drop_stage") == "threshold")]
+
+    scored = pl.concat(part["score_fineweb_edu"] for part in sides()).sort()
+    cut = float(scored[len(scored) // 2])
+    kept, below = sides(f"threshold.at_least={cut!r}")
+    assert kept.height > 0 and below.height > 0 and kept.height + below.height == len(scored)
+    assert (kept["score_fineweb_edu"] >= cut).all() and (below["score_fineweb_edu"] < cut).all()
+
+
+def test_the_cut_of_fineweb_edu_is_the_published_one() -> None:
+    stages = {stage.label: stage for stage in load_recipe("fineweb_edu").stages}
+    cut = stages["threshold"].at_least
+    around = [np.float32(2.5), np.nextafter(np.float32(2.5), np.float32(3)), np.float32(3.5), np.float32(2.49)]
+    assert [float(score) >= cut for score in around] == [round(min(max(float(score), 0), 5)) >= 3 for score in around]
+
+
 def test_ccnet_with_a_small_model_of_english(crawl: Path, tmp_path: Path) -> None:
     sentencepiece = pytest.importorskip("sentencepiece", reason="the extra `pieces` is not installed")
     (tmp_path / "text.txt").write_text("\n".join(f"{GOOD} {i}" for i in range(50)))
@@ -62,6 +90,6 @@ def test_ccnet_with_a_small_model_of_english(crawl: Path, tmp_path: Path) -> Non
     english = kept.filter(pl.col("language") == "eng_Latn")
     others = kept.filter(pl.col("language") != "eng_Latn")
     assert english.height > 3 and english["score_ccnet"].null_count() == 0
-    assert others["score_ccnet"].null_count() == others.height == others["stat_perplexity_bucket"].null_count()
-    order = english.sort("score_ccnet")["stat_perplexity_bucket"].to_list()
-    assert order == sorted(order) and set(order) == {0, 1, 2}
+    assert others["score_ccnet"].null_count() == others.height > 0 and set(others["bucket_ccnet"]) == {"all"}
+    order = english.sort("score_ccnet")["bucket_ccnet"].to_list()
+    assert order == sorted(order) and set(order) == {"head", "middle", "tail"}

@@ -6,6 +6,7 @@ from curation.lazy import exports
 
 if TYPE_CHECKING:
     from curation.filters.bad_words import BadWords as BadWords
+    from curation.filters.buckets import Buckets as Buckets
     from curation.filters.c4_paragraph import C4Paragraph as C4Paragraph
     from curation.filters.ccnet_length import CcnetLength as CcnetLength
     from curation.filters.code import Code as Code
@@ -27,6 +28,7 @@ __getattr__, __dir__ = exports(
     __name__,
     {
         "BadWords": "bad_words",
+        "Buckets": "buckets",
         "C4Paragraph": "c4_paragraph",
         "CcnetLength": "ccnet_length",
         "Code": "code",

@@ -32,6 +32,43 @@ def by_shard(out: str, columns: list[str], options: Mapping[str, object] | None 
         yield rows.with_columns(*missing).select(columns)
 
 
+def columns_of(out: str, kind: str, options: Mapping[str, object] | None = None) -> list[str]:
+    """Columns of `documents` or `dropped`, and for documents the scores that were added to the finished run later."""
+    folder = Folder(out, dict(options or {}))
+    name = _names(folder, kind)[0]
+    own = _columns(folder, f"{kind}/{name}")
+    return list(dict.fromkeys([*own, *(c for columns in _sides(folder, kind, name).values() for c in columns)]))
+
+
+def each_shard(out: str, kind: str, columns: list[str], options: Mapping[str, object] | None = None) -> Iterator[pl.DataFrame]:
+    """Those of `columns` that each shard of `documents` or `dropped` has, its side files' scores among them."""
+    folder = Folder(out, dict(options or {}))
+    for name in _names(folder, kind):
+        frame = _table(folder, f"{kind}/{name}", columns)
+        for place, found in _sides(folder, kind, name).items():
+            more = [c for c in found if c in columns and c not in frame.columns]
+            side = _table(folder, f"{place}/{name}", more) if more else pl.DataFrame()
+            if more and side.height != frame.height:
+                hint = "score the finished run again"
+                raise StorageError(
+                    explain_mismatch(f"{place}/{name}", wanted=f"{frame.height} rows", found=str(side.height), hint=hint)
+                )
+            frame = frame.hstack(side) if more else frame
+        yield frame
+
+
+def _sides(folder: Folder, kind: str, name: str) -> dict[str, list[str]]:
+    """Side files of a shard: their folder -> the score columns there."""
+    places = [f"scores/{card}" for card in folder.folders("scores")] if kind == "documents" else []
+    found = {place: _columns(folder, f"{place}/{name}") for place in places if folder.exists(f"{place}/{name}")}
+    return {place: [c for c in columns if c != "doc"] for place, columns in found.items()}
+
+
+def _columns(folder: Folder, name: str) -> list[str]:
+    with folder.open(name) as stream:
+        return list(open_parquet(stream).schema_arrow.names)
+
+
 def select(
     out: str,
     kind: str,

@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from curation.scorers.licence import Licence as Licence
     from curation.scorers.opt_out_signals import OptOutSignals as OptOutSignals
     from curation.scorers.perplexity import Perplexity as Perplexity
-    from curation.scorers.perplexity_bucket import PerplexityBucket as PerplexityBucket
 
 __getattr__, __dir__ = exports(
     __name__,
@@ -20,6 +19,5 @@ __getattr__, __dir__ = exports(
         "Licence": "licence",
         "OptOutSignals": "opt_out_signals",
         "Perplexity": "perplexity",
-        "PerplexityBucket": "perplexity_bucket",
     },
 )
