@@ -136,7 +136,7 @@ def train(
 @with_storage
 def rounds(
     domains: Domains,
-    train: Annotated[str, typer.Option(help="Command that trains: it reads the file {mixtures} and writes {runs}.")],
+    train: Annotated[str, typer.Option(help="Command that trains {mixtures} and writes {runs}, or runs.csv in {folder}.")],
     out: Annotated[Path, typer.Option(help="Folder of mixtures and runs; the same one again goes on where it stopped.")],
     sizes: Annotated[str, typer.Option(help="Mixtures of each round.")] = "64,32,16",
     target: Targets = None,

@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from curation.errors import MixtureError, explain_mismatch
-
 
 @dataclass(frozen=True)
 class TreesFit:
@@ -48,11 +46,8 @@ class BoostedTrees:
         return 2 * self.leaf_runs
 
     def fit(self, weights: np.ndarray, losses: np.ndarray) -> TreesFit:
-        try:
-            import lightgbm
-        except ImportError as error:
-            hint = "pip install 'curation[mixture]', or choose another regression"
-            raise MixtureError(explain_mismatch("lightgbm", wanted="the library", found=str(error), hint=hint)) from error
+        import lightgbm
+
         settings = {
             "boosting": "gbdt", "objective": "regression", "metric": ["l1", "l2"], "learning_rate": self.rate,
             "num_leaves": self.leaves, "min_data_in_leaf": self.leaf_runs, "seed": self.seed, "verbosity": -1,

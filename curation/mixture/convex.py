@@ -47,6 +47,7 @@ def check_pull(pull: float) -> None:
 def solve_laws(method: Any, problem: Problem, laws: tuple[Regressor, ...], pull: float) -> Mixture:
     """Fit one law per target, the kind that cross-validation likes best, and solve. `method` names it in the mixture."""
     table = problem.runs
+    named([law.name for law in laws])  # or the error that names the missing library
     usable = [law for law in laws if len(table) >= law.least_runs(len(problem.domains))]
     if not usable:
         require_runs(table, min(laws, key=lambda law: law.least_runs(len(problem.domains))))

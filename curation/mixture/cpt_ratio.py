@@ -13,6 +13,7 @@ from curation.errors import MixtureError, explain_mismatch
 from curation.mixture.artefact import Mixture
 from curation.mixture.cpt_laws import RatioCurve, critical_ratios, fit_change, fit_curve, fit_dcpt, largest_ratio
 from curation.mixture.problem import Problem
+from curation.mixture.regressors import require_library
 from curation.mixture.run_table import RunTable
 
 LEAST_RATIOS = 4
@@ -47,6 +48,7 @@ class CptRatio:
             hint = "set general=NAME to the corpus that must not be forgotten, and --token-budget"
             wanted = f"two domains, one of them {self.general!r}, and a token budget"
             raise MixtureError(explain_mismatch("cpt_ratio", wanted=wanted, found=found, hint=hint))
+        require_library("scipy", "cpt_ratio")
         domain = next(d for d in problem.domains if d != self.general)
         if self.law == "cmr":
             ratio, spread = self._critical(problem.runs, problem.token_budget)

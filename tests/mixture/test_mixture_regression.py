@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 import pytest
 from scipy.optimize import approx_fprime
 
@@ -23,7 +24,7 @@ from curation.mixture.regression import (
     require_runs,
     spearman,
 )
-from curation.mixture.regressors import REGRESSORS, named, select
+from curation.mixture.regressors import LIBRARIES, REGRESSORS, named, select
 from curation.mixture.report import fit_report, ranks_on
 from curation.mixture.run_table import RunTable
 from curation.mixture.sampling import propose
@@ -213,6 +214,13 @@ def test_too_few_runs_are_said_and_never_a_constant() -> None:
         named(["forest"])
 
 
+def test_a_missing_library_is_named_and_left_out_of_the_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LIBRARIES, "lightgbm", "no_such_library")
+    assert "lightgbm" not in [r.name for r in named([])]
+    with pytest.raises(MixtureError, match="the library no_such_library\n.*\n.*curation.mixture"):
+        named(["lightgbm"])
+
+
 def test_trees_are_the_same_twice() -> None:
     weights, losses = runs(60, 0.05)
     assert np.array_equal(
@@ -262,3 +270,20 @@ def test_64_runs_and_the_effective_data_law_beat_trees_on_all_512(regmix, seed: 
         for t in ("test_1m", "test_60m", "test_1B")
     ]
     assert np.mean(ranks) > 95, (choice.score.name, ranks)
+
+
+def test_laws_predict_held_out_mixtures_of_the_mixing_laws_tables_better_than_naive_ones(data_folder) -> None:
+    path = data_folder / "mixinglaws-tables" / "3Mix" / "410M.csv.gz"
+    if not path.is_file():
+        pytest.skip("no tables of the mixing laws here")
+    frame = pl.read_csv(path).filter((pl.col("step") == 60000) & (pl.col("run") != "last"))
+    frame = frame.unique(["run", "eval_set"]).pivot("eval_set", index="run", values="loss").sort("run").drop_nulls()
+    weights = np.array([[float(x) for x in run.split("-")[1:]] for run in frame["run"]])
+    assert len(weights) >= 25 and weights.shape[1] == 3
+    for target in ("Github", "Books3", "Pile-CC"):
+        losses = frame[target].to_numpy()
+        fold = folds_of(weights, 8, 0)
+        apart = np.abs(weights[:, None] - weights).sum(axis=2) + 10 * (fold[:, None] == fold)
+        naive = float(np.abs(losses[apart.argmin(axis=1)] - losses).mean())
+        line, law, data = cross_validate(weights, losses, named(["linear", "log_linear", "effective_data"]), folds=8)
+        assert max(law.mae, data.mae) < 0.6 * min(naive, line.mae), target

@@ -67,11 +67,11 @@ frame.with_columns(loss_maths=pl.Series(2 + np.exp(-weights @ np.array([0.0, 1.0
 
 def test_a_command_trains_and_a_finished_round_is_not_trained_again(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(SCRIPT)
-    command = f"{sys.executable} {tmp_path / 'train.py'} {{mixtures}} {{runs}} {tmp_path / 'calls'}"
+    command = f"{sys.executable} {tmp_path / 'train.py'} {{mixtures}} {{folder}}/runs.csv {tmp_path / 'calls'}"
     made = Rounds((12, 6), Sampling(minimum=0.001))
     first = made.run(problem(), by_command(command, tmp_path / "out"))
     assert (tmp_path / "calls").read_text() == "xx" and len(first) == 18
-    (tmp_path / "out" / "round-1-runs.csv").unlink()  # killed in the second round
+    (tmp_path / "out" / "round-1" / "runs.csv").unlink()  # killed in the second round
     again = made.run(problem(), by_command(command, tmp_path / "out"))
     assert (tmp_path / "calls").read_text() == "xxx" and np.array_equal(again.losses, first.losses)
     with pytest.raises(MixtureError, match="the mixtures of this round"):
@@ -79,7 +79,7 @@ def test_a_command_trains_and_a_finished_round_is_not_trained_again(tmp_path: Pa
 
 
 def test_commands_that_cannot_work_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(MixtureError, match="{mixtures} and {runs}"):
+    with pytest.raises(MixtureError, match="{mixtures}, and {runs} or {folder}"):
         by_command("train {mixtures}", tmp_path)
     with pytest.raises(MixtureError, match="exit status 3"):
         MADE.run(problem(), by_command(f"{sys.executable} -c 'raise SystemExit(3)' {{mixtures}} {{runs}}", tmp_path / "a"))
