@@ -106,34 +106,6 @@ def solve_(
 
 @mix_app.command()
 @with_storage
-def train(
-    text: Annotated[list[str], typer.Argument(help="Parquet or JSONL files, or folders of them, with text and its domain.")],
-    mixtures: Annotated[str, typer.Option(help="Mixtures to train: a table of `curation mix propose`, or a mixture.json.")],
-    out: Annotated[Path, typer.Option(help="Folder of the proxies. The same one again resumes.")],
-    preset: Annotated[str, typer.Option(help="tiny (minutes on two cores) or regmix-1m (as published, for GPUs).")] = "tiny",
-    set_: Annotated[Optional[list[str]], typer.Option("--set", help="Change one setting, e.g. steps=2000.")] = None,
-    domain_column: Annotated[str, typer.Option(help='Column of the domain; "" takes the names of the files.')] = "domain",
-    table: Annotated[str, typer.Option(help="Name of the run table in --out, .csv or .parquet.")] = "runs.csv",
-    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
-    workers: Annotated[int, typer.Option(min=0, help="Processes on a CPU; 0 for all cores. Numbers do not depend on it.")] = 0,
-    checkpoint_s: Annotated[float, typer.Option(min=0, help="Seconds between checkpoints.")] = 60.0,
-) -> None:
-    """Train a small model on every mixture and write the run table: losses in bits per byte on held-out text by domain.
-
-    Says beforehand what it costs and takes. The same command again goes on where it stopped.
-    """
-    from curation.mixture.proxies import Machine, read_mixtures, train_proxies
-    from curation.mixture.proxy_settings import settings_of
-
-    written = train_proxies(
-        text, read_mixtures(mixtures), str(out), settings_of(preset, set_ or []),
-        Machine(device, workers, checkpoint_s), column=domain_column, table=table, say=say,
-    )  # fmt: skip
-    say(f"wrote {written}")
-
-
-@mix_app.command()
-@with_storage
 def rounds(
     domains: Domains,
     train: Annotated[str, typer.Option(help="Command that trains {mixtures} and writes {runs}, or runs.csv in {folder}.")],
@@ -158,6 +130,34 @@ def rounds(
     table = made.run(problem, by_command(train, out))
     write(table, out / "runs.csv")
     say(f"wrote {len(table)} runs to {out / 'runs.csv'}; next: curation mix solve --runs {out / 'runs.csv'}")
+
+
+@mix_app.command()
+@with_storage
+def train(
+    text: Annotated[list[str], typer.Argument(help="Parquet or JSONL files, or folders of them, with text and its domain.")],
+    mixtures: Annotated[str, typer.Option(help="Mixtures to train: a table of `curation mix propose`, or a mixture.json.")],
+    out: Annotated[Path, typer.Option(help="Folder of the proxies. The same one again resumes.")],
+    preset: Annotated[str, typer.Option(help="tiny (minutes on two cores) or regmix-1m (as published, for GPUs).")] = "tiny",
+    set_: Annotated[Optional[list[str]], typer.Option("--set", help="Change one setting, e.g. steps=2000.")] = None,
+    domain_column: Annotated[str, typer.Option(help='Column of the domain; "" takes the names of the files.')] = "domain",
+    table: Annotated[str, typer.Option(help="Name of the run table in --out, .csv or .parquet.")] = "runs.csv",
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    workers: Annotated[int, typer.Option(min=0, help="Processes on a CPU; 0 for all cores. Numbers do not depend on it.")] = 0,
+    checkpoint_s: Annotated[float, typer.Option(min=0, help="Seconds between checkpoints.")] = 60.0,
+) -> None:
+    """Train a small model on every mixture and write the run table: losses in bits per byte on held-out text by domain.
+
+    Says beforehand what it costs and takes. The same command again goes on where it stopped.
+    """
+    from curation.mixture.proxies import Machine, read_mixtures, train_proxies
+    from curation.mixture.proxy_settings import settings_of
+
+    written = train_proxies(
+        text, read_mixtures(mixtures), str(out), settings_of(preset, set_ or []),
+        Machine(device, workers, checkpoint_s), column=domain_column, table=table, say=say,
+    )  # fmt: skip
+    say(f"wrote {written}")
 
 
 @mix_app.command()
