@@ -24,6 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -109,8 +110,9 @@ def train(text: Path, folder: Path, machine: Machine) -> tuple[float, float]:
     table = read(str(TABLES / "runs.csv")).ordered(problem.domains)
     rows = [(name, seed, row) for name, row in chosen_mixtures(problem, table).items() for seed in FRESH_SEEDS]
     began = time.monotonic()
+    few = replace(SETTINGS, stack=len(FRESH_SEEDS))  # a group for each mixture: there are few to share out
     again = train_proxies(
-        [str(text)], mixtures_of(rows, problem.domains), str(folder / "p"), SETTINGS, machine, column="",
+        [str(text)], mixtures_of(rows, problem.domains), str(folder / "p"), few, machine, column="",
         table="retrained.csv", say=note,
     )  # fmt: skip
     rounded(again, TABLES / "retrained.csv")

@@ -107,9 +107,8 @@ class GaussianProcess:
         gradient = np.concatenate(
             [[0.5 * weighted.sum(), 0.5 * noise * np.trace(outer), 0.5 * linear * (outer * inner).sum()], lengths]
         )
-        off = at[3:] - np.log(1.0)
-        value += 0.5 * self.prior * off @ off
-        gradient[3:] += self.prior * off
+        value += 0.5 * self.prior * at[3:] @ at[3:]  # lengths around 1: roots of shares are at most 1.4 apart
+        gradient[3:] += self.prior * at[3:]
         return float(value), gradient
 
     def _fitted(self, at, roots, inner, values, mean: float, scale: float) -> GaussianProcessFit:

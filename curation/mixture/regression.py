@@ -8,7 +8,7 @@ Source: RegMix, Liu et al., arXiv:2407.01492 (linear baseline); the textbook for
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -212,8 +212,3 @@ def report_scores(scores: Sequence[Score], chosen: str = "", floor: NoiseFloor |
     if floor:
         lines.append(f"\nnoise floor {floor.std:.5f}, from {floor.repeats} runs of {floor.mixtures} repeated mixtures")
     return "\n".join(lines)
-
-
-def regressors_by_name(regressors: Sequence[Regressor]) -> Mapping[str, Regressor]:
-    """Regressors by their names."""
-    return {r.name: r for r in regressors}

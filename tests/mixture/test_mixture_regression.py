@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 import pytest
 from scipy.optimize import approx_fprime
 
@@ -269,3 +270,20 @@ def test_64_runs_and_the_effective_data_law_beat_trees_on_all_512(regmix, seed: 
         for t in ("test_1m", "test_60m", "test_1B")
     ]
     assert np.mean(ranks) > 95, (choice.score.name, ranks)
+
+
+def test_laws_predict_held_out_mixtures_of_the_mixing_laws_tables_better_than_naive_ones(data_folder) -> None:
+    path = data_folder / "mixinglaws-tables" / "3Mix" / "410M.csv.gz"
+    if not path.is_file():
+        pytest.skip("no tables of the mixing laws here")
+    frame = pl.read_csv(path).filter((pl.col("step") == 60000) & (pl.col("run") != "last"))
+    frame = frame.unique(["run", "eval_set"]).pivot("eval_set", index="run", values="loss").sort("run").drop_nulls()
+    weights = np.array([[float(x) for x in run.split("-")[1:]] for run in frame["run"]])
+    assert len(weights) >= 25 and weights.shape[1] == 3
+    for target in ("Github", "Books3", "Pile-CC"):
+        losses = frame[target].to_numpy()
+        fold = folds_of(weights, 8, 0)
+        apart = np.abs(weights[:, None] - weights).sum(axis=2) + 10 * (fold[:, None] == fold)
+        naive = float(np.abs(losses[apart.argmin(axis=1)] - losses).mean())
+        line, law, data = cross_validate(weights, losses, named(["linear", "log_linear", "effective_data"]), folds=8)
+        assert max(law.mae, data.mae) < 0.6 * min(naive, line.mae), target

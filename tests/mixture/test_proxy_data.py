@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from proxy_cases import SMALL, make_pool, write_corpus
 
@@ -28,6 +28,7 @@ def domains_of(places: np.ndarray) -> np.ndarray:
     return np.searchsorted(POOL.starts, places, side="right") - 1
 
 
+@settings(deadline=None)
 @given(WEIGHTS, st.integers(0, 1 << 40))
 def test_even_draws_meet_the_shares_nearly_exactly(weights: list[float], seed: int) -> None:
     places = drawn(POOL, LONG, weights, seed)
@@ -47,6 +48,7 @@ def test_independent_draws_meet_the_shares_as_chance_does() -> None:
     assert (np.abs(counts.std(axis=0) / spread - 1) < 0.25).all()  # even draws would have next to none
 
 
+@settings(deadline=None)
 @given(WEIGHTS, WEIGHTS, st.integers(0, 1 << 40))
 def test_near_mixtures_read_nearly_the_same(first: list[float], second: list[float], seed: int) -> None:
     one, other = (drawn(POOL, LONG, weights, seed) for weights in (first, second))
