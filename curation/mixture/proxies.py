@@ -42,6 +42,9 @@ logger = logging.getLogger("curation")
 CPU_STACK, GPU_STACK = 8, 64
 """Proxies in a group where the settings leave it open; CPU_STACK as measured in benchmarks/proxy_speed.md."""
 
+FORWARD_SHARE = 3
+"""Tokens evaluated in the time of one trained on: there is no backward pass, which is twice the forward one."""
+
 MANY_EPOCHS = 4.0
 """Repetitions of a domain beyond which a proxy may say more of memorising than of the domain (Muennighoff et al.,
 arXiv:2305.16264): a word of warning."""
@@ -209,7 +212,8 @@ def _announce(
     if open_jobs:
         at_once = min(machine.processes, len(open_jobs), len(os.sched_getaffinity(0)))
         rate = trial_rate(settings, pool, open_jobs[0].members, machine.device) * at_once
-        tokens = settings.tokens * sum(len(job.members) for job in open_jobs)
+        evaluated = len(pool.names) * settings.eval_sequences * settings.context / FORWARD_SHARE
+        tokens = (settings.tokens + evaluated) * sum(len(job.members) for job in open_jobs)
         speed = f"{rate:,.0f} tokens/s, {rate * settings.flops_a_token / 1e9:,.0f} GFLOP/s"
         say(f"about {duration(tokens / rate)} at {speed} in {machine.processes} process(es) on {machine.device}")
     epochs = epochs_of(pool, settings, np.array([member.weights for member in members])).max(0)
