@@ -37,7 +37,11 @@ from curation.storage import Folder
 
 HERE = Path(__file__).parent
 READERS = 16
-CASES: dict[str, dict[str, float]] = {"as it is": {}, "1 % of nodes slow": {"slow": 0.01}, "0.1 % of units fail": {"losses": 0.001}}
+CASES: dict[str, dict[str, float]] = {
+    "as it is": {},
+    "1 % of nodes slow": {"slow": 0.01},
+    "0.1 % of units fail": {"losses": 0.001},
+}
 
 
 class Quiet:

@@ -158,6 +158,33 @@ def ngram(
     typer.echo(f"card: {card}")
 
 
+@train_app.command()
+def extractor(
+    data: Data, out: Out,
+    name: Annotated[str, typer.Option(help="Name of the model's files.")] = "main_content",
+    trees: Annotated[int, typer.Option(min=1, help="Trees of the first stage.")] = 120,
+    leaves: Annotated[int, typer.Option(min=2, help="Leaves of each.")] = 24,
+    second_trees: Annotated[int, typer.Option(min=1, help="Trees of the second stage, which sees the first's answers.")] = 80,
+    folds: Annotated[int, typer.Option(min=2, help="Folds of sites.")] = 3,
+    measure: Annotated[bool, typer.Option(help="Measure on sites not trained with; takes five times as long.")] = True,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of LightGBM.")] = 1,
+    seed: Seed = 0, licence: Licence = "", training_data: TrainedOn = "",
+) -> None:  # fmt: skip
+    """Train extractors/main_content (extra `train`) from pages: columns html, gold (its main text), site, source, weight."""
+    from classifiers.examples import read_rows
+    from classifiers.train_extractor import ExtractorSettings
+    from curation.extractors.main_content_training import train_main_content
+
+    settings = ExtractorSettings(trees, leaves, second_trees, folds=folds, threads=threads, seed=seed)
+    with _told():
+        card = train_main_content(
+            read_rows(data), out, name, settings=settings, measured=measure, licence=licence, training_data=training_data,
+            progress=typer.echo,
+        )  # fmt: skip
+    typer.echo(card.read_text(encoding="utf-8").rstrip())
+    typer.echo(f"card: {card}")
+
+
 @app.command()
 def annotate(
     data: Annotated[list[Path], typer.Argument(help="Folder of a finished run, or Parquet files with a column text.")],

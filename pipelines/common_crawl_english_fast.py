@@ -5,13 +5,13 @@ from curation.pipeline import Pipeline
 
 PIPELINE = Pipeline(
     name="common_crawl_english_fast",
-    description="Extract with resiliparse, keep English at 0.65 and more, Gopher's, C4's and FineWeb's rules, "
+    description="Extract with our own model, keep English at 0.65 and more, Gopher's, C4's and FineWeb's rules, "
     "exact and near-duplicates; "
     "score quality, toxicity and perplexity of what is kept.",
     source=sources.Warc(),
     stages=(
         filters.Url(),
-        extractors.Resiliparse(),
+        extractors.MainContent(),
         scorers.Language(label="language_id"),
         filters.Language(keep={"eng_Latn": 0.65}),
         filters.GopherRepetition(),

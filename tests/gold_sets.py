@@ -18,6 +18,7 @@ from pathlib import Path
 _META_CHARSET = re.compile(rb"<meta[^>]{0,500}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]+)", re.IGNORECASE)
 _WRAPPER = re.compile(rb"\A\s*<text [^>]*>|</text>\s*\Z")
 _WRAPPER_ENCODING = re.compile(rb"\A\s*<text [^>]*\bencoding=\"([^\"]*)\"")
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _MARK = re.compile(r"<[a-zA-Z]{1,2}>")
 _HIDDEN_HTML = re.compile(r"<!--.*?-->|<(script|style)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<[^>]*>")
@@ -27,13 +28,23 @@ _WORD = re.compile(r"\w+")
 @dataclass(frozen=True)
 class GoldPage:
     """One page: its decoded `page`, and either the `gold` text or segments that must (`wanted`) and must not
-    (`unwanted`) be in the extracted text."""
+    (`unwanted`) be in the extracted text. `site`: the page's domain without its public suffix, or the page's own name."""
 
     name: str
     page: str
     gold: str = ""
     wanted: tuple[str, ...] = ()
     unwanted: tuple[str, ...] = ()
+    site: str = ""
+
+
+def site_of(url: str) -> str:
+    """`example` of https://www.example.co.uk/page: sites of one name under several suffixes are one site."""
+    from tld import get_tld
+
+    found = get_tld(url, as_object=True, fail_silently=True, fix_protocol=True)
+    host = url.split("://")[-1].split("/")[0].lower()
+    return found.domain if found is not None and not isinstance(found, str) else host
 
 
 def decode_page(raw: bytes, declared: str | None = None) -> str:
@@ -60,24 +71,48 @@ def scrapinghub(data: Path) -> Iterator[GoldPage]:
     gold = json.loads((folder / "ground-truth.json").read_text("utf-8"))
     for name in sorted(gold):
         raw = gzip.decompress((folder / "html" / f"{name}.html.gz").read_bytes())
-        yield GoldPage(name, decode_page(raw), gold[name]["articleBody"])
+        yield GoldPage(name, decode_page(raw), gold[name]["articleBody"], site=site_of(gold[name]["url"]))
 
 
 def readability(data: Path) -> Iterator[GoldPage]:
     """116 pages of Mozilla's Readability tests; the gold is HTML, of which the text counts."""
     for name, raw, gold in _pairs(data / "extract-readability" / "pages.zip"):
         text = html.unescape(_TAG.sub(" ", _HIDDEN_HTML.sub(" ", gold.decode("utf-8"))))
-        yield GoldPage(name, decode_page(raw), text)
+        yield GoldPage(name, decode_page(raw), text, site=name.rstrip("-0123456789"))
 
 
 def cleaneval(data: Path) -> Iterator[GoldPage]:
     """681 pages of CleanEval 2007's final test with gold; wrapper, URL line and marks taken off."""
-    for name, raw, gold in _pairs(data / "extract-cleaneval-final" / "pages.zip"):
+    for name, page, gold in _cleaneval_pages(data / "extract-cleaneval-final" / "pages.zip"):
+        lines = gold.splitlines()
+        url = lines[0].strip().removeprefix("URL:").strip() if lines and lines[0].lstrip().startswith("URL:") else None
+        body = lines if url is None else lines[1:]
+        yield GoldPage(name, page, _MARK.sub(" ", "\n".join(body)), site=site_of(url) if url else name)
+
+
+def cleaneval_dev(data: Path) -> Iterator[GoldPage]:
+    """58 pages of CleanEval 2007's development set."""
+    return _with_comments_off(data / "extract-cleaneval-dev" / "pages.zip")
+
+
+def cleanportaleval(data: Path) -> Iterator[GoldPage]:
+    """71 pages of four news portals, marked as CleanEval's are; some hold no article."""
+    return _with_comments_off(data / "extract-cleanportaleval" / "pages.zip")
+
+
+def _with_comments_off(archive: Path) -> Iterator[GoldPage]:
+    for name, page, gold in _cleaneval_pages(archive):
+        first, _, body = gold.strip().partition("\n")
+        url = first.removeprefix("URL:").strip() if first.startswith("URL:") else None
+        text = html.unescape(_COMMENT.sub(" ", gold if url is None else body))
+        yield GoldPage(name, page, _MARK.sub(" ", text), site=site_of(url) if url else name)
+
+
+def _cleaneval_pages(archive: Path) -> Iterator[tuple[str, str, str]]:
+    for name, raw, gold in _pairs(archive):
         declared = _WRAPPER_ENCODING.search(raw)
         page = decode_page(_WRAPPER.sub(b"", raw), declared[1].decode("ascii", "replace") if declared else None)
-        lines = decode_page(gold).splitlines()
-        body = lines[1:] if lines and lines[0].lstrip().startswith("URL:") else lines
-        yield GoldPage(name, page, _MARK.sub(" ", "\n".join(body)))
+        yield name, page, decode_page(gold)
 
 
 def trafilatura_eval(data: Path) -> Iterator[GoldPage]:
@@ -88,7 +123,7 @@ def trafilatura_eval(data: Path) -> Iterator[GoldPage]:
         for url in sorted(entries):
             entry = entries[url]
             page = decode_page(pages.read(entry["file"]))
-            yield GoldPage(url, page, "", tuple(entry["with"]), tuple(entry["without"]))
+            yield GoldPage(url, page, "", tuple(entry["with"]), tuple(entry["without"]), site_of(url))
 
 
 GOLD_SETS: Mapping[str, Callable[[Path], Iterator[GoldPage]]] = {
@@ -97,6 +132,12 @@ GOLD_SETS: Mapping[str, Callable[[Path], Iterator[GoldPage]]] = {
     "cleaneval": cleaneval,
     "trafilatura_eval": trafilatura_eval,
 }
+
+MORE_GOLD_SETS: Mapping[str, Callable[[Path], Iterator[GoldPage]]] = {
+    "cleaneval_dev": cleaneval_dev,
+    "cleanportaleval": cleanportaleval,
+}
+"""Small sets beside those of the quality gate."""
 
 
 def _pairs(archive: Path) -> Iterator[tuple[str, bytes, bytes]]:

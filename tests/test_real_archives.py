@@ -123,7 +123,7 @@ def test_pathological_pages_end_within_the_bounds(tmp_path: Path) -> None:
             headers = StatusAndHeaders("200 OK", [("Content-Type", "text/html"), *extra], protocol="HTTP/1.1")
             url = "http://bad.example/" + name.replace(" ", "-")
             writer.write_record(writer.create_warc_record(url, "response", io.BytesIO(body), http_headers=headers))
-    for recipe, stage in (("common_crawl_english", "trafilatura"), ("common_crawl_english_fast", "resiliparse")):
+    for recipe, stage in (("common_crawl_english", "trafilatura"), ("common_crawl_english_fast", "main_content")):
         out = tmp_path / stage
         started = time.monotonic()
         peak = peak_of_children([str(path)], out, recipe, "language.keep=[eng_Latn]", f"{stage}.timeout_s=3")

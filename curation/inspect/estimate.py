@@ -28,6 +28,7 @@ RATES: dict[str, tuple[float, str]] = {
     "read": (320e-6, "CPU s a page: first_light.md, warc, 0.69 s for 2136 pages"),
     "trafilatura": (15.9e-3, "CPU s a page: first_light.md"),
     "resiliparse": (1.5e-3, "CPU s a page: first_light.md"),
+    "main_content": (1.0e-3, "CPU s a page: main_content.md"),
     "language": (1.0e-3, "CPU s a page: first_light.md, 2.23 s for 2089 pages"),
     "classify": (0.25e-3, "CPU s a document, a fastText model: scores_speed.md"),
     "encoder": (1.9e-9, "CPU s a document of 512 tokens and a byte of weights: serve_cpu.md, long documents"),

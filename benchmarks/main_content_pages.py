@@ -1,0 +1,166 @@
+"""What benchmarks/main_content.py measures with beside the gold sets: pages of formulas, slow pages, the recipe's filters."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import sys
+import zipfile
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from curation.text.html_math import tex_of_mathml
+
+if TYPE_CHECKING:
+    from main_content import Gold
+
+SLOW_BYTES = 2_000_000
+_CNXML_TAGS = (("para", "p"), ("title", "h2"), ("note", "div"), ("section", "section"), ("equation", "div"), ("item", "li"),
+               ("list", "ul"), ("example", "div"), ("exercise", "div"), ("problem", "div"), ("solution", "div"))  # fmt: skip
+WRAPPED = re.compile(r"(?<=[^.!?:;\n])\n(?=[a-z])")
+LOST = "a letter or digit is lost"
+_DOLLARS = re.compile(r"\$\$[^$]{1,2000}\$\$|\$[^$\n]{1,2000}\$")
+
+NOTES: dict[str, list[str]] = {
+    "quality": [
+        "Gold texts: token F1, mean over pages; trafilatura_eval: F1 of pooled segments (trafilatura is tuned on that set). "
+        "main_content: each page by a model trained on other sites (three folds); CleanEval and CleanPortalEval are never "
+        "trained with. Differences with 95 % intervals over resamples of whole sites. trafilatura is its precise mode, "
+        "resiliparse its main content.",
+        "CleanEval's gold keeps readers' comments and much of the frame, the others' does not; main_content leaves both out.",
+    ],
+    "cost": ["Warm, one core."],
+    "decisions": [
+        "The filters of common_crawl_english (English at 0.65, Gopher repetition and quality, C4, FineWeb) on the texts of each "
+        "side: shares of pages with the same decision as trafilatura's. `all filters`, and `up to Gopher`: without C4's and "
+        "FineWeb's. trafilatura keeps the line breaks of the page's source within paragraphs; `lines joined` takes those off "
+        "that a small letter follows.",
+        "So most of the disagreement is FineWeb's rule of line ends (`line_punct`) on pages whose source is wrapped at a line "
+        "width, CleanEval's above all: the sentence is broken over lines in trafilatura's text and whole in ours. A text that "
+        "loses a short line or an item to either side accounts for most of the rest.",
+    ],
+    "structure": [
+        "A formula survives when its TeX stands between dollar signs in the text (OpenStax and MathMLben: the TeX made of its "
+        "MathML, with every letter and digit of it; lilianweng: as it stands in the page, white space aside)."
+    ],
+    "worst": [
+        "Pages made to be slow. Above {BLOCKS} blocks and one a kilobyte, runs of neighbours are answered for together, so "
+        "that the model's share is bounded. Formulas are read in Python: a page pays at most for one megabyte of them."
+    ],
+}
+
+
+def keep_reasons(gold: Gold, side: str) -> list[tuple[str, str] | None]:
+    """Stage and reason that drop each page's text, None for those kept; `empty` where there is no text."""
+    import polars as pl
+
+    from curation import filters, modifiers, scorers
+    from curation.models import available_models
+    from curation.run_stage import StageCount, run_stage
+
+    stages = (
+        scorers.Language(), filters.Language(keep={"eng_Latn": 0.65}), filters.GopherRepetition(), filters.GopherQuality(),
+        modifiers.C4(terminal_punctuation=False), filters.FineWeb(),
+    )  # fmt: skip
+    texts = [gold.text(side, source, page) for source, pages in gold.pages.items() for page in pages]
+    reasons: list[tuple[str, str] | None] = [None if text.strip() else ("empty", "empty") for text in texts]
+    alive = pl.DataFrame({"doc": range(len(texts)), "text": texts}, schema_overrides={"doc": pl.UInt64})
+    alive = alive.filter(pl.col("text").str.strip_chars() != "")
+    for stage in stages:
+        alive, gone = run_stage(stage, stage.bind(available_models(stage.models)), alive, StageCount(stage.label or "stage"))
+        for doc, reason in zip(gone["doc"].to_list(), gone["drop_reason"].to_list(), strict=True):
+            reasons[doc] = (stage.short_name, reason)
+    return reasons
+
+
+def lines_joined(text: str) -> str:
+    """A text with lines joined that only the source's line width parted: those that go on with a small letter."""
+    return WRAPPED.sub(" ", text)
+
+
+def math_pages(data: Path) -> dict[str, list[tuple[str, list[str]]]]:
+    """Name -> pages with the formulas on them: letters and digits in order, or the TeX of the page."""
+    folder = data / "math-html"
+    return {
+        "OpenStax calculus, MathML": list(_openstax(folder / "openstax-calculus-cnxml.zip")),
+        "MathMLben, ten formulas a page": list(_mathmlben(folder / "mathmlben.zip")),
+        "lilianweng, TeX in dollar signs": list(_lilianweng(folder / "lilianweng.zip")),
+    }
+
+
+def _members(archive: Path, ending: str) -> list[str]:
+    with zipfile.ZipFile(archive) as files:
+        return [files.read(name).decode("utf-8", "replace") for name in sorted(files.namelist()) if name.endswith(ending)]
+
+
+def _openstax(archive: Path) -> list[tuple[str, list[str]]]:
+    """CNXML as the HTML a site would show: paragraphs, headings, lists; MathML without its prefix."""
+    pages = []
+    for source in _members(archive, ".cnxml"):
+        body = source[source.find("<content") :].replace("<m:", "<").replace("</m:", "</")
+        body = re.sub(r"<metadata.*?</metadata>|<\?.*?\?>|<(?:link|label|newline)[^>]*/>", "", body, flags=re.DOTALL)
+        for name, tag in _CNXML_TAGS:
+            body = re.sub(rf"<{name}(?=[\s>])", f"<{tag}", body).replace(f"</{name}>", f"</{tag}>")
+        formulas = [tex_expected(element) for element in re.findall(r"<math\b.*?</math>", body, re.DOTALL)]
+        pages.append((f"<html><head><title>Calculus</title></head><body><article>{body}</article></body></html>", formulas))
+    return pages
+
+
+def _mathmlben(archive: Path) -> list[tuple[str, list[str]]]:
+    entries = [json.loads(text)["correct_mml"] for text in _members(archive, ".json")]
+    elements = [re.sub(r"<annotation.*?</annotation[^>]*>|\balttext=\"[^\"]*\"", "", e, flags=re.DOTALL) for e in entries]
+    pages = []
+    for first in range(0, len(elements), 10):
+        chosen = elements[first : first + 10]
+        body = "".join(f"<p>It follows from what was said above that {e} holds for all values of interest.</p>" for e in chosen)
+        pages.append(
+            (f"<html><body><article><h1>Formulas</h1>{body}</article></body></html>", [tex_expected(e) for e in chosen])
+        )
+    return pages
+
+
+def _lilianweng(archive: Path) -> list[tuple[str, list[str]]]:
+    """Formulas of the post itself, which is its one element of class post-content."""
+    pages = []
+    for page in _members(archive, ".html"):
+        start = page.find("post-content")
+        body = re.sub(r"<pre.*?</pre>|<script.*?</script>", " ", page[start : page.find("<footer", start)], flags=re.DOTALL)
+        text = html.unescape(re.sub(r"<[^>]*>", "", body))
+        pages.append((page, ["".join(tex.split()).strip("$") for tex in _DOLLARS.findall(text)]))
+    return pages
+
+
+def tex_expected(element: str) -> str:
+    """The TeX our conversion makes of a MathML element, white space aside; nothing findable where a letter or digit of its
+    identifiers and numbers is lost."""
+    tex = tex_of_mathml(element.encode())
+    leaves = re.findall(r"<m[in](?:\s[^>]*)?>([^<]*)</m[in]>", element)
+    symbols = Counter(c for leaf in leaves for c in html.unescape(leaf) if c.isascii() and c.isalnum())
+    return LOST if symbols - Counter(tex) else "".join(tex.split())
+
+
+def survived(text: str, formulas: list[str]) -> int:
+    """How many of the formulas stand between dollar signs in the text, each as often as it is wanted at most."""
+    spans = Counter("".join(span.split()).strip("$") for span in _DOLLARS.findall(text))
+    return (spans & Counter(formulas)).total()
+
+
+def slow_pages() -> dict[str, bytes]:
+    """Name -> a page of about two megabytes."""
+    units = {
+        "one character": b"x", "line breaks": b"\n", "paragraphs of a letter": b"<p>x</p>", "div never closed": b"<div>",
+        "div and a letter": b"<div>x ", "list items and links": b"<li><a href=x>y</a>", "br br": b"x<br><br>",
+        "cells": b"<td>a", "tables in tables": b"<table><tr><td>a", "lists in lists": b"<ul><li>a", "entities": b"&amp",
+        "numbers": b"&#65;", "comments never closed": b"<!--", "scripts never closed": b"<script>",
+        "quotes never closed": b"<a href='x",
+        "attributes": b"<p a=1 b=2 class='c d-e'>x", "end tags": b"</div></p></td>", "inline tags": b"<b>x</b>",
+        "tags that begin": b"<", "titles": b"<title>", "svg": b"<svg>", "pre": b"<pre>x", "invalid UTF-8": b"\xff\xc3",
+        "formulas": b"<math><mi>x</mi></math>", "formulas never closed": b"<math>",
+    }  # fmt: skip
+    return {name: b"<html><body>" + unit * (SLOW_BYTES // len(unit)) for name, unit in units.items()}
+
+
+if __name__ == "__main__":
+    sys.exit("this is a part of benchmarks/main_content.py")

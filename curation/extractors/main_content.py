@@ -1,0 +1,180 @@
+"""Main text by our own model: one compiled pass over the page, numbers for each block, two small stages of trees.
+
+Source: ours; blocks and features after Kohlschütter et al., WSDM 2010, and Readability.js, stacking after Vogels et al.,
+ECIR 2018. Trained by benchmarks/train_main_content.py; card: main_content.toml beside this file; figures:
+benchmarks/main_content.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+from zipfile import BadZipFile
+
+import numpy as np
+
+from curation.document import content_id
+from curation.errors import ModelError, RecipeError, explain_mismatch
+from curation.extractors.guarded import TITLE_WITHIN, GuardedExtractor, PageFields, PageFunction, page_title
+from curation.options import place_of
+from curation.text.block_features import FEATURES, SECOND_FEATURES, features, second_features
+from curation.text.block_text import expand, render, select
+from curation.text.html_blocks import END, LINK_BYTES, LINKS, page_array, segment
+from curation.text.html_math import tex_for_math
+from curation.text.html_names import TAG_NAMES
+from curation.text.trees import Trees, from_dump, packed, probabilities
+
+PACKAGE_DATA = ("main_content.npz",)
+MODEL = Path(__file__).with_name("main_content.npz")
+MOST_BYTES = 1 << 30
+"""Of a larger page only so much is read: positions are 32-bit numbers."""
+BLOCKS, BLOCKS_PER_KB = 1000, 1
+"""So many blocks of a page are answered for one by one; above that runs of neighbours are, which bounds the cost of a page
+by its size. One page in 200 of the gold sets has more."""
+
+
+@dataclass(frozen=True)
+class MainContent(GuardedExtractor):
+    """The blocks of a page that a trained model takes for its main content. English, and less surely other languages.
+
+    `threshold`: probability (0 to 1) above which a block is kept; lower keeps more. Where no block reaches it, those near the
+    highest are kept. `comments`: keep readers' comments too. `headline`: keep the heading that says what the page's title
+    says, when it stands right before the text. `markdown`: mark headings, lists, tables, quotations and code. `model`: path
+    of another model (.npz, by `curation models train extractor`); empty for the one that comes with the package.
+    Mathematics (MathML, MathJax, KaTeX) comes as TeX between dollar signs.
+    """
+
+    timeout_s: float = 2.0
+    threshold: float = 0.5
+    comments: bool = False
+    headline: bool = True
+    markdown: bool = False
+    model: str = ""
+
+    libraries: ClassVar[tuple[str, ...]] = ("numba",)
+    path_fields: ClassVar[tuple[str, ...]] = ("model",)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.threshold <= 1:
+            raise RecipeError(
+                explain_mismatch("extractors/main_content: threshold", wanted="0 to 1", found=str(self.threshold))
+            )
+
+        if self.model and not self.files[0].is_file():
+            raise RecipeError(explain_mismatch("extractors/main_content: model", wanted="a file", found=self.model))
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return (place_of(self, "model", self.model),) if self.model else ()
+
+    @property
+    def page_function(self) -> str:
+        return "curation.extractors.main_content:make_page_function"
+
+
+class Reading(NamedTuple):
+    """A page as the model sees it: see `segment` and `features`. Each of `groups` is a run of `stride` blocks."""
+
+    elements: np.ndarray
+    blocks: np.ndarray
+    text: np.ndarray
+    groups: np.ndarray
+    stride: int
+    features: np.ndarray
+    measures: np.ndarray
+    wider: np.ndarray
+
+    def second(self, answers: np.ndarray) -> np.ndarray:
+        """Features of the second stage for the answers (float32) of the first."""
+        return second_features(self.elements, self.wider, self.groups, self.measures, answers)
+
+
+def read_page(page: bytes | memoryview) -> Reading | None:
+    """Blocks and numbers of a page (UTF-8); None when it has no text."""
+    data = page_array(tex_for_math(page)[:MOST_BYTES])
+    elements, signatures, blocks, text, title_start, title_end = segment(data)
+    if not len(blocks):
+        return None
+    stride = -(-len(blocks) // (BLOCKS + BLOCKS_PER_KB * len(data) // 1000))
+    groups = blocks
+    if stride > 1:
+        groups = blocks[::stride].copy()
+        groups[:, END] = np.append(blocks[stride - 1 :: stride, END], blocks[-1, END])[: len(groups)]
+        for column in (LINK_BYTES, LINKS):
+            groups[:, column] = np.add.reduceat(blocks[:, column], np.arange(0, len(blocks), stride))
+    found, measures, wider = features(data, elements, signatures, groups, text, title_start, title_end)
+    return Reading(elements, blocks, text, groups, stride, found, measures, wider)
+
+
+class BlockModel(NamedTuple):
+    """The two stages, packed for the walk."""
+
+    first: tuple[np.ndarray, np.ndarray, np.ndarray]
+    second: tuple[np.ndarray, np.ndarray, np.ndarray]
+
+    def answers(self, reading: Reading) -> np.ndarray:
+        """Probability of main content (float32) for each group of blocks."""
+        return probabilities(reading.second(probabilities(reading.features, *self.first)), *self.second)
+
+
+_COLUMNS = {"first": FEATURES, "second": SECOND_FEATURES}
+
+
+def save_model(path: Path, dumps: tuple[Mapping[str, Any], Mapping[str, Any]]) -> None:
+    """Write the trees of two dumped LightGBM models, the first stage's and the second's."""
+    arrays: dict[str, np.ndarray] = {"tag_names": np.array(TAG_NAMES)}
+    for stage, dump in zip(_COLUMNS, dumps, strict=True):
+        arrays |= {f"{stage}_{name}": array for name, array in from_dump(dump)._asdict().items()}
+        arrays[f"{stage}_names"] = np.array(_COLUMNS[stage])
+    np.savez_compressed(path, allow_pickle=False, **arrays)
+
+
+@cache
+def load_model(path: Path = MODEL) -> BlockModel:
+    """The model in a file of `save_model`. Raises ModelError when it is none or was trained with other features."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            stages = [Trees(*(arrays[f"{stage}_{name}"] for name in Trees._fields)) for stage in _COLUMNS]
+            known = tuple(arrays["tag_names"]) == TAG_NAMES
+            known &= all(tuple(arrays[f"{stage}_names"]) == names for stage, names in _COLUMNS.items())
+    except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
+        raise ModelError(f"extractors/main_content: {path} is no model of this stage: {error}") from error
+    if not known:
+        raise ModelError(f"extractors/main_content: {path} was trained with other features than this version has; train anew")
+    return BlockModel(*(packed(stage) for stage in stages))
+
+
+def chosen_text(
+    reading: Reading,
+    answers: np.ndarray,
+    threshold: float = 0.5,
+    comments: bool = False,
+    headline: bool = True,
+    markdown: bool = False,
+) -> str:
+    """The text of the blocks that the `answers` (float32) and the options keep."""
+    bound = np.float32(threshold)
+    keep = select(reading.elements, reading.groups, reading.measures, reading.text, answers, bound, comments, headline)
+    if reading.stride > 1:
+        keep = expand(keep, reading.stride, len(reading.blocks))
+    return render(reading.elements, reading.blocks, reading.text, keep, markdown).tobytes().decode("utf-8", "replace")
+
+
+def make_page_function(threshold: float, comments: bool, headline: bool, markdown: bool, model: str) -> PageFunction:
+    """The function the guard's child calls with each page (UTF-8): text, title, content_id."""
+    trees = load_model(place_of("extractors/main_content", "model", model) if model else MODEL)
+
+    def extract_page(page: memoryview) -> PageFields:
+        reading = read_page(page)
+        if reading is None:
+            return None, None, None
+        text = chosen_text(reading, trees.answers(reading), threshold, comments, headline, markdown)
+        if not text or text.isspace():
+            return None, None, None
+        return text.encode(), page_title(str(page[:TITLE_WITHIN], "utf-8", "replace")), content_id(text)
+
+    extract_page(memoryview(b"<p>Compiles every kernel before the first page is timed.</p>"))
+    return extract_page
