@@ -35,8 +35,8 @@ NOTES: dict[str, list[str]] = {
     "decisions": [
         "The filters of common_crawl_english (English at 0.65, Gopher repetition and quality, C4, FineWeb) on the texts of "
         "each side: shares of pages with the same decision as trafilatura's. `all filters`, and `up to Gopher`: without C4's "
-        "and FineWeb's. trafilatura keeps the line breaks of the page's source within paragraphs; `lines joined` takes those off "
-        "that a small letter follows.",
+        "and FineWeb's. trafilatura keeps the line breaks of the page's source within paragraphs; `lines joined` takes those "
+        "off that a small letter follows.",
         "So most of the disagreement is FineWeb's rule of line ends (`line_punct`) on pages whose source is wrapped at a line "
         "width, CleanEval's above all: the sentence is broken over lines in trafilatura's text and whole in ours. A text that "
         "loses a short line or an item to either side accounts for most of the rest.",
