@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Optional
@@ -10,8 +9,9 @@ from typing import Annotated, Any, Optional
 import typer
 
 import curation
-from curation.cli_storage import quiet_libraries, with_storage
+from curation.cli_storage import set_log, with_storage
 from curation.errors import CurationError
+from curation.mix_files_cli import mix_app
 from curation.models_cli import app as models_app
 from curation.storage_options import of_process, shown
 
@@ -26,6 +26,7 @@ index_app = typer.Typer(
     help="Indexes of near-duplicates: what a new crawl is held against without the old text being read again.",
 )  # fmt: skip
 app.add_typer(index_app, name="index")
+app.add_typer(mix_app, name="mix")
 app.add_typer(models_app, name="models")
 
 Recipe = Annotated[str, typer.Argument(help="A name (common_crawl_english), a .py file with PIPELINE, or a frozen .yaml.")]
@@ -49,15 +50,6 @@ LogLevel = Annotated[str, typer.Option(help="debug, info, warning or error.")]
 def say(text: str) -> None:
     """Write a result to standard output."""
     typer.echo(text)
-
-
-def set_log(level: str) -> None:
-    """Send the package's log to standard error at `level`."""
-    number = logging.getLevelNamesMapping().get(level.upper())
-    if number is None:
-        raise CurationError(f"--log-level: wanted debug, info, warning or error, found {level!r}")
-    logging.basicConfig(level=number, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S", force=True)
-    quiet_libraries()
 
 
 def _version(wanted: bool) -> None:

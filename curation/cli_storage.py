@@ -1,4 +1,4 @@
-"""The storage options of every verb that takes a folder, a URL or inputs."""
+"""What verbs have in common: the storage options of those that take a folder, a URL or inputs, and the log."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
+from curation.errors import CurationError
 from curation.storage_options import storage_options, use
 
 STORAGE_OPTION = Annotated[
@@ -49,3 +50,12 @@ def quiet_libraries() -> None:
     """Keep what libraries of storage say at the level debug out of the log, whatever its level."""
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.INFO)
+
+
+def set_log(level: str) -> None:
+    """Send the package's log to standard error at `level`."""
+    number = logging.getLevelNamesMapping().get(level.upper())
+    if number is None:
+        raise CurationError(f"--log-level: wanted debug, info, warning or error, found {level!r}")
+    logging.basicConfig(level=number, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S", force=True)
+    quiet_libraries()

@@ -8,6 +8,7 @@
     ├── StorageUnavailable a remote store did not answer, for long, or refused; nothing is known to be damaged
     ├── ContractError      a stage broke its declared word; never retried
     ├── ModelError         a model file is missing or is not the one its card names
+    ├── MixtureError       mixture weights, a run table or a method of mixing that do not fit
     ├── GuardError         a guard's child cannot be started (guard.py); infrastructure, not a document's fault
     └── RunStopped         the run was stopped by a rule (one reason above its share, a census that does not add up)
 
@@ -56,6 +57,11 @@ class ContractError(CurationError):
 
 class ModelError(CurationError):
     """A model file is missing, or its sha256 is not the one the card names."""
+
+
+class MixtureError(CurationError):
+    """Mixture weights, a run table or a method of mixing do not fit: weights that do not sum to one, losses that are not
+    numbers, an unknown domain, too few runs."""
 
 
 class RunStopped(CurationError):

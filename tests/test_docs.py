@@ -66,7 +66,7 @@ def test_python_blocks_of_the_documents_run(name: str, block: str) -> None:
     assert any(key in scope for key in ("PIPELINE", "NoShouting", "PUBLISHED"))
 
 
-@pytest.mark.parametrize("room", [r for r in ROOMS if (ROOT / "curation" / r / "__init__.py").exists()])
+@pytest.mark.parametrize("room", [r for r in ROOMS if public_stages(ROOT / "curation" / r)])
 def test_the_exports_of_a_room_are_its_files(room: str) -> None:
     folder = ROOT / "curation" / room
     text = (folder / "__init__.py").read_text()
@@ -137,7 +137,7 @@ OWN_FILE = {
     "kenlm": "classifiers/ngram_kenlm.py",
     "sentencepiece": ("classifiers/ngram_kenlm.py", "classifiers/train_ngram.py"),
     "ray": ("curation/runners/ray.py", "curation/runners/submit.py"),
-    "torch": "classifiers/",
+    "torch": ("classifiers/", "curation/mixture/proxies"),
     "datatrove": ("curation/guard_datatrove.py", "curation/text/make_language_tokenizers.py"),
 }
 

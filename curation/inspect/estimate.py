@@ -21,6 +21,7 @@ from curation.errors import RecipeError, explain_mismatch
 from curation.inspect.explain import TEXT_SHARE
 from curation.pipeline import Pipeline, Segment
 from curation.plan import MOST_RANGES, MOST_TABLES, Plan
+from curation.scorers.classify import Classify
 from curation.stage import GlobalStage, Input, Source, Stage
 
 RATES: dict[str, tuple[float, str]] = {
@@ -30,6 +31,7 @@ RATES: dict[str, tuple[float, str]] = {
     "main_content": (1.0e-3, "CPU s a page: main_content.md"),
     "language": (1.0e-3, "CPU s a page: first_light.md, 2.23 s for 2089 pages"),
     "classify": (0.25e-3, "CPU s a document, a fastText model: scores_speed.md"),
+    "encoder": (1.9e-9, "CPU s a document of 512 tokens and a byte of weights: serve_cpu.md, long documents"),
     "perplexity": (0.27e-3, "CPU s a document, a KenLM model: scores_speed.md"),
     "stage": (0.15e-3, "CPU s a page of any other stage: first_light.md, filters/fineweb"),
     "sign native": (8.3e-9, "CPU s a byte of text: minhash_signatures.md, second pass"),
@@ -187,6 +189,8 @@ def _stage_cost(stage: Stage) -> float:
         return _rate("read")
     if isinstance(stage, GlobalStage):
         return _rate("apply")
+    if isinstance(stage, Classify) and stage.encoder_bytes:
+        return stage.encoder_bytes * _rate("encoder")
     return RATES.get(stage.short_name, RATES["stage"])[0]
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from curation.scorers.licence import Licence as Licence
     from curation.scorers.opt_out_signals import OptOutSignals as OptOutSignals
     from curation.scorers.perplexity import Perplexity as Perplexity
+    from curation.scorers.token_count import TokenCount as TokenCount
 
 __getattr__, __dir__ = exports(
     __name__,
@@ -19,5 +20,6 @@ __getattr__, __dir__ = exports(
         "Licence": "licence",
         "OptOutSignals": "opt_out_signals",
         "Perplexity": "perplexity",
+        "TokenCount": "token_count",
     },
 )

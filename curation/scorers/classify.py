@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, ClassVar
 import polars as pl
 import pyarrow as pa
 
-from classifiers.card import Card, CardError, check_kind
+from classifiers.card import Card, CardError, check_kind, find_weights
 from classifiers.linear_fasttext import LinearFastText
 from curation.errors import ModelError, RecipeError, explain_mismatch
 from curation.scorers.encoder_cards import (
@@ -154,6 +154,13 @@ class Classify(Stage):
         if self._is_encoder():
             return encoder_resources(self._cards(), self.weights, self.device, self.gpus)
         return Resources(memory_gb=max(0.2, round(1.5 * self._card().size / 2**30, 1)))
+
+    @property
+    def encoder_bytes(self) -> int:
+        """Bytes of the weights of encoders that a processor computes with; 0 for a linear model and on a GPU."""
+        if not self._is_encoder() or self.device != "cpu":
+            return 0
+        return sum(find_weights(card, self.weights if i == 0 else "").size for i, card in enumerate(self._cards()))
 
     def check_models(self, models: Mapping[str, Path]) -> None:
         """Load the model once: weights of another architecture, or without a label, are told before any work."""

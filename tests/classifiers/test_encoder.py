@@ -208,6 +208,14 @@ def test_weights_that_a_folder_lacks_are_not_made_up(folders: Path, tmp_path: Pa
         open_cards([CardFiles(card(), tmp_path / "classes")])
 
 
+def test_bfloat16_is_near_and_is_not_float32(folders: Path) -> None:
+    documents = texts(30)
+    given = CardFiles(card(reading="softmax"), folders / "classes")
+    exact = score(given, documents)
+    rounded = EncoderClassifier.of(given, precision="bfloat16").score(documents)
+    assert rounded.dtype == np.float32 and 1e-5 < np.abs(rounded - exact).max() < 0.05
+
+
 def test_a_processor_without_memory_is_asked_for_less(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from classifiers.encoder import Encoder
 

@@ -31,7 +31,7 @@ def test_words_of_our_own_models() -> None:
 
 
 def test_an_unknown_name_lists_the_names() -> None:
-    with pytest.raises(ValueError, match="one_line, dclm"):
+    with pytest.raises(ValueError, match="one_line, unchanged, dclm"):
         preprocessing("one-line")
 
 

@@ -14,9 +14,11 @@ from small_models import BAD, GOOD
 
 pytest.importorskip("transformers", reason="the extra `neural` is not installed")
 
+from classifiers.card import size_of
 from classifiers.encoder import Encoder
 from classifiers.serve import DeviceLost
 from curation.errors import ModelError, RecipeError
+from curation.extractors.resiliparse import Resiliparse
 from curation.filters.threshold import Threshold
 from curation.fingerprint import columns_fingerprint, stage_fingerprint
 from curation.models import available_models
@@ -28,6 +30,7 @@ from curation.runners.local import LocalExecutor
 from curation.score_run import score_run, scorer_of
 from curation.scorers.classify import Classify
 from curation.sinks.parquet import Parquet
+from curation.sources.warc import Warc
 
 TEXTS = [GOOD, BAD, "planets move", None, "", "  \n", "click here", GOOD + " " + BAD]
 
@@ -262,3 +265,17 @@ def test_a_finished_run_is_given_one_more_score(folder: Path, tmp_path: Path) ->
         scorer_of("perplexity_en", device="cuda")
     with pytest.raises(RecipeError, match="nothing beside a card of kind linear_fasttext"):
         scorer_of("quality_en", device="cuda")
+
+
+def test_an_estimate_counts_the_weights(folder: Path) -> None:
+    from curation.inspect.estimate import Scale, estimate
+
+    def cpu(*stages: Classify) -> float:
+        made = estimate(Pipeline("planned", Warc(), (Resiliparse(), *stages), Parquet()), Scale(1e6))
+        return sum(phase.cpu for phase in made.phases)
+
+    encoder = Classify(card=str(folder / "classes.toml"), also=(str(folder / "edu.toml"),))
+    sizes = [size_of(folder / name) for name in ("classes", "regression")]
+    assert encoder.encoder_bytes == sum(sizes) and Classify(card="quality_en").encoder_bytes == 0
+    assert cpu(encoder) - cpu() == pytest.approx(1.9e-9 * sum(sizes) * 1e6)
+    assert dataclasses.replace(encoder, device="cuda").encoder_bytes == 0
