@@ -5,7 +5,7 @@ partly by its tokens; the first stage is trained; its answers for pages it has n
 of their neighbours to the second. `cross_validated` repeats all that for each fold of sites, so that no answer comes from a
 model that has seen the site. The same pages give the same trees.
 
-The only importer of `lightgbm` (extra `train`). Knows blocks as arrays only.
+Imports `lightgbm` (extra `train`). Knows blocks as arrays only.
 
 Source: stacked generalisation, Wolpert, Neural Networks 5 (1992); LightGBM, Ke et al., NeurIPS 2017.
 """

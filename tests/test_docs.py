@@ -133,7 +133,7 @@ OWN_FILE = {
     "resiliparse": "curation/extractors/resiliparse.py",
     "fasttext": "classifiers/linear_fasttext.py",
     "fasttext_new": "classifiers/train_fasttext.py",
-    "lightgbm": "classifiers/train_extractor.py",
+    "lightgbm": ("classifiers/train_extractor.py", "curation/mixture/boosted_trees.py"),
     "kenlm": "classifiers/ngram_kenlm.py",
     "sentencepiece": ("classifiers/ngram_kenlm.py", "classifiers/train_ngram.py"),
     "ray": ("curation/runners/ray.py", "curation/runners/submit.py"),

@@ -30,6 +30,7 @@ from curation.text.block_measures import (
     measure,
     title_words,
 )
+from curation.text.block_text import render
 from curation.text.html_blocks import ELEMENT, END, LINK_BYTES, START
 from curation.text.html_tree import DEPTH, PARENT, TAG_ID
 
@@ -205,7 +206,27 @@ def test_text_of_any_choice_of_blocks(pieces: list[str], markdown: bool, seed: i
     reading = read_page("\n".join(pieces).encode())
     if reading is None:
         return
-    answers = np.random.default_rng(seed).integers(0, 2, len(reading.groups)).astype(np.float32)
-    text = chosen_text(reading, answers, headline=False, markdown=markdown)
-    kept = [bytes(reading.text[a:b]).decode() for (a, b), k in zip(reading.blocks[:, (START, END)], answers, strict=True) if k]
+    keep = np.random.default_rng(seed).integers(0, 2, len(reading.blocks)).astype(bool)
+    data = render(reading.elements, reading.blocks, reading.text, keep, markdown)
+    text = data.tobytes().decode()
+    kept = [bytes(reading.text[a:b]).decode() for (a, b), k in zip(reading.blocks[:, (START, END)], keep, strict=True) if k]
     assert re.findall("[xyz]+", text) == re.findall("[xyz]+", "\n".join(kept))
+
+
+def test_code_and_formulas_follow_the_text_around_them() -> None:
+    page = b"<p>one<pre>code</pre><p>two<p>$x^2$<p>three<pre>other</pre><p>it costs $5 or $6<p>so $f(x)$ is<nav>$f(x)$</nav>"
+    reading = read_page(page)
+    assert reading is not None
+    for answers, wanted in (
+        ([1, 0, 0, 0, 0, 0, 0, 0, 0], "one\ncode"),
+        ([0, 0, 1, 0, 0, 0, 0, 0, 0], "code\ntwo\n$x^2$"),
+        ([0, 0, 0, 0, 1, 0, 0, 0.2, 0.2], "$x^2$\nthree\nother\nso $f(x)$ is"),
+    ):
+        assert chosen_text(reading, np.array(answers, np.float32)) == wanted
+
+
+def test_small_gaps_are_filled_unless_unlikely_or_frame() -> None:
+    reading = read_page(b"<p>a<p>b<p>c<nav>d</nav><p>e<p><a href=x>f</a><p>g" + b"<p>h" * 6 + b"<p>i")
+    assert reading is not None
+    answers = np.array([1, 0.4, 0.1, 0.4, 1, 0.4, 1, *[0.4] * 6, 1], np.float32)
+    assert chosen_text(reading, answers) == "a\nb\ne\ng\ni"
