@@ -161,8 +161,10 @@ def test_a_job_that_is_stopped_and_one_that_is_not_followed(cluster: str) -> Non
 def test_an_interrupt_leaves_the_job_running(cluster: str, tmp_path: Path) -> None:
     (tmp_path / "recipe.py").write_text("import time\ntime.sleep(600)\n")
     program = (
-        "import sys\n"
+        "import signal, sys\n"
         "from curation.runners import submit\n"
+        # what is started in the background of a shell ignores it, and so do its children
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "job = submit.Job('recipe.py', ('--input', 'i', '--out', 'o'), {}, sys.argv[1])\n"
         "sys.exit(submit.submit(job, sys.argv[2], lambda t: print(t, end='', flush=True), job_id='interrupted'))\n"
     )
