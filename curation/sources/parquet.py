@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from curation.document import COLUMNS, DROP_COLUMNS, HEAVY, allowed_type, content_id, doc_number, polars_type, storable
 from curation.errors import InputError, explain_mismatch
 from curation.options import check_number, refuse
+from curation.sources.shards import shards_by_size
 from curation.stage import Input, Open, Piece, PieceReport, Source
 
 MAX_ROWS = 512
@@ -98,23 +99,7 @@ class Parquet(Source):
 
     def cut(self, inputs: Sequence[Input]) -> list[tuple[Piece, ...]]:
         """Shards of about `shard_mb`, by sizes alone: large files in pieces, small ones together, in input order."""
-        most = max(1, int(self.shard_mb * 10**6))
-        shards: list[tuple[Piece, ...]] = []
-        group: list[Piece] = []
-        held = 0
-        for one in inputs:
-            large = one.size > most
-            if group and (large or held + one.size > most):
-                shards.append(tuple(group))
-                group, held = [], 0
-            if large:
-                shards += [(Piece(one, start, min(start + most, one.size)),) for start in range(0, one.size, most)]
-            else:
-                group.append(Piece(one, 0, one.size))
-                held += one.size
-        if group:
-            shards.append(tuple(group))
-        return shards
+        return shards_by_size(inputs, self.shard_mb)
 
     def read(self, piece: Piece, open_input: Open) -> Iterator[pl.DataFrame | PieceReport]:
         """Frames in row order, then the report, which covers the file's bytes up to the next piece's first row group."""

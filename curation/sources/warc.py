@@ -23,6 +23,7 @@ from curation.sources.archive_plain import PlainArchive
 from curation.sources.heads import WARC
 from curation.sources.members import inflate_prefix
 from curation.sources.page import Limits, Page, page_of
+from curation.sources.shards import shards_by_size
 from curation.stage import Input, Open, Piece, PieceReport, Source
 
 MAX_ROWS = 512
@@ -111,25 +112,7 @@ class Warc(Source):
 
     def cut(self, inputs: Sequence[Input]) -> list[tuple[Piece, ...]]:
         """Shards of about `shard_mb`, by sizes alone: large files in pieces, small ones together, in input order."""
-        most = max(1, int(self.shard_mb * 10**6))
-        shards: list[tuple[Piece, ...]] = []
-        group: list[Piece] = []
-        held = 0
-        for one in inputs:
-            large = one.size > most
-            if group and (large or held + one.size > most):
-                shards.append(tuple(group))
-                group, held = [], 0
-            if not large:
-                group.append(Piece(one, 0, one.size))
-                held += one.size
-            elif _ARC_NAME.search(one.path):
-                shards.append((Piece(one, 0, one.size),))
-            else:
-                shards += [(Piece(one, start, min(start + most, one.size)),) for start in range(0, one.size, most)]
-        if group:
-            shards.append(tuple(group))
-        return shards
+        return shards_by_size(inputs, self.shard_mb, whole=lambda one: bool(_ARC_NAME.search(one.path)))
 
     def read(self, piece: Piece, open_input: Open) -> Iterator[pl.DataFrame | PieceReport]:
         """Frames in position order, then the report. Raises OSError when the input cannot be read.
