@@ -16,7 +16,10 @@ Convex = Callable[[np.ndarray], tuple[float, np.ndarray, np.ndarray]]
 """Value, gradient [n] and Hessian [n, n] at a point with positive entries."""
 
 TOLERANCE = 1e-9
-PRESSURES = tuple(10.0**-power for power in range(1, 14))
+LEAST_PRESSURE = 1e-13
+"""Of the barrier at the end, in units of the function: the value stays within twice as much a share of the least one."""
+RESOLVED = 1e-13
+"""Distance from a bound, as a share of it, below which the pressure falls no further: numbers end at 1e-16."""
 STEPS = 60
 """Most Newton steps for each pressure."""
 NEAR = 0.05
@@ -93,8 +96,9 @@ def _interior(function: Convex, upper: np.ndarray) -> tuple[np.ndarray, float, i
     at = upper / upper.sum()
     _, gradient, _ = function(at)
     scale = max(1.0, float(np.abs(gradient - gradient.mean()).max()))
-    level, steps = 0.0, 0
-    for pressure in PRESSURES:
+    level, steps, pressure = 0.0, 0, 1.0
+    while pressure * scale > LEAST_PRESSURE and (pressure > LEAST_PRESSURE or ((upper - at) / upper).min() > RESOLVED):
+        pressure /= 10
         last = 0
         for _ in range(STEPS):
             value, gradient, hessian = _scaled(function, at, scale)
