@@ -11,29 +11,32 @@ from __future__ import annotations
 
 import numpy as np
 
-from curation.text.compiled import inlined, kernel, leaf
+from curation.text.compiled import kernel, leaf
 from curation.text.html_names import fnv
-from curation.text.math_elements import attribute, white_space_byte
+from curation.text.math_elements import ascii_letter, attribute, white_space_byte
 from curation.text.math_pieces import (
     HEAD,
     OTHER,
     STORE,
+    Work,
     add_piece,
     new_string,
-    put_rope,
-    rope_bytes,
+    put_string,
+    string_bytes,
     stripped,
     unescape,
 )
-from curation.text.mathml import begin, mathml_string, name_at, work_for
+from curation.text.mathml import begin, empty_rows, mathml_string, name_at, name_key, rows_needed, work_for
 
 _SIGNS = (b"<math", b"math/tex", b":math", b"<MATH", b":MATH", b"math/mml")
 MOST_FORMULA = 1 << 16
 """Bytes of a formula; longer ones are left to the segmenter, which leaves them out."""
 
 NONE, MATHML, TEX_SCRIPT, MATHML_SCRIPT, DRAWN = range(5)
-# Places in `ends`: the next end of a formula, of a script; whether a drawing without an end was found; the last `>`.
-_MATH_END, _SCRIPT_END, _NO_DRAWING, _LAST_CLOSE = range(4)
+# Places in `progress`: the next end of a formula, of a script; whether a drawing without an end was found; the last `>`;
+# where the page is read, up to where it was copied; bytes written; what the next formula needs.
+_MATH_END, _SCRIPT_END, _NO_DRAWING, _LAST_CLOSE, AT, COPIED, SIZE, BYTES_WANTED, ROWS_WANTED = range(9)
+PLACES = 9
 
 _ALTTEXT, _DISPLAY, _ENCODING, _MODE, _TYPE, _CLASS = (
     np.uint64(fnv(name)) for name in (b"alttext", b"display", b"encoding", b"mode", b"type", b"class")
@@ -45,6 +48,7 @@ def _word(word: str) -> np.ndarray:
 
 
 _MATH_WORD, _SCRIPT_WORD, _SPAN_WORD, _NOTE_WORD = _word("math"), _word("script"), _word("span"), _word("annotation")
+_MATH_KEY, _SCRIPT_KEY, _SPAN_KEY = (np.uint64(fnv(name)) for name in (b"math", b"script", b"span"))
 _BLOCK_WORD, _DISPLAY_WORD = _word("block"), _word("display")
 _TEX_TYPE, _MATHML_TYPE = _word("math/tex"), _word("math/mml")
 _KATEX, _MATHJAX, _DRAWING = _word("katex-html"), _word("mathjax"), _word("mjx-chtml")
@@ -73,16 +77,6 @@ def _is_word(data, at, end, word):
         if (c | 32 if 65 <= c <= 90 else c) != word[k]:
             return False
     return True
-
-
-@leaf
-def _is_tag(data, at, end, word):
-    """Whether the name at `at`, a prefix left out, is `word` with the end of a name behind it."""
-    start, _ = name_at(data, at, end)
-    behind = start + len(word)
-    if behind >= end or not _is_word(data, start, end, word):
-        return False
-    return white_space_byte(data[behind]) or data[behind] == 62
 
 
 @leaf
@@ -127,28 +121,27 @@ def _drawn_class(data, start, end):
 @leaf
 def _start_at(data, at, end):
     """(kind, position behind the name) of the formula that begins with the `<` at `at`: NONE where it is none."""
-    name = at + 1
-    if _is_tag(data, name, end, _MATH_WORD):
-        start, _ = name_at(data, name, end)
-        return MATHML, start + len(_MATH_WORD)
-    script = _is_word(data, name, end, _SCRIPT_WORD)
-    if not script and not _is_word(data, name, end, _SPAN_WORD):
-        return NONE, name
-    i = name + (len(_SCRIPT_WORD) if script else len(_SPAN_WORD))
-    close = i
+    if at + 1 < end and not ascii_letter(data[at + 1]):
+        return NONE, at
+    key, behind = name_key(data, at + 1, end)
+    if key == _MATH_KEY and behind < end and (white_space_byte(data[behind]) or data[behind] == 62):
+        return MATHML, behind
+    if (key != _SCRIPT_KEY and key != _SPAN_KEY) or behind == end or not white_space_byte(data[behind]):
+        return NONE, at
+    close = behind
     while close < end and data[close] != 62 and data[close] != 60:
         close += 1
-    if close == end or data[close] == 60 or not white_space_byte(data[i]):
-        return NONE, name
-    start, stop = attribute(data, i, close, _TYPE if script else _CLASS)
-    if start >= 0 and script:
+    if close == end or data[close] == 60:
+        return NONE, at
+    start, stop = attribute(data, behind, close, _TYPE if key == _SCRIPT_KEY else _CLASS)
+    if start >= 0 and key == _SCRIPT_KEY:
         if _is_word(data, start, stop, _TEX_TYPE):
             return TEX_SCRIPT, close + 1
         if _is_word(data, start, stop, _MATHML_TYPE):
             return MATHML_SCRIPT, close + 1
     elif start >= 0 and _drawn_class(data, start, stop):
         return DRAWN, close + 1
-    return NONE, name
+    return NONE, at
 
 
 @leaf
@@ -158,11 +151,9 @@ def _end_from(data, at, end, ends, place, word):
     if ends[place] >= at:
         return i
     while i + 1 < end:
-        if data[i] == 60 and data[i + 1] == 47:
-            start, _ = name_at(data, i + 2, end)
-            if _is_word(data, start, end, word):
-                ends[place] = i
-                return i
+        if data[i] == 60 and data[i + 1] == 47 and _is_word(data, name_at(data, i + 2, end), end, word):
+            ends[place] = i
+            return i
         i += 1
     ends[place] = end
     return end
@@ -219,21 +210,28 @@ def _within_style(store, start, end):
 
 
 @leaf
+def _stored(rows, first, behind):
+    """A new string: what the store holds from `first` on."""
+    rows[0, STORE] = behind
+    s = new_string(rows)
+    if behind > first:
+        add_piece(rows, s, first, behind, OTHER, 2, 0, 0, 0)
+    return s
+
+
+@leaf
 def _noted(work, data, start, end):
     """A new string: the TeX data[start:end], its character references decoded."""
-    first = work.state[STORE]
-    size = unescape(data, start, end, work.store, first)
-    work.state[STORE] = size
-    first, size = _within_style(work.store, first, size)
-    s = new_string(work)
-    add_piece(work, s, first, size, OTHER, 2, 0, 0)
-    return s
+    first = np.int64(work.rows[0, STORE])
+    behind = unescape(data, start, end, work.store, first)
+    first, behind = _within_style(work.store, first, behind)
+    return _stored(work.rows, first, behind)
 
 
 @leaf
 def _script_tex(work, data, start, end):
     """A new string: the TeX of a script, without the marks of CDATA and the `%` that hides them from TeX."""
-    first = at = work.state[STORE]
+    first = at = np.int64(work.rows[0, STORE])
     i = start
     while i < end:
         opening = data[i] == 60 and _is_word(data, i, end, _CDATA)
@@ -247,10 +245,12 @@ def _script_tex(work, data, start, end):
         work.store[at] = data[i]
         at += 1
         i += 1
-    work.state[STORE] = at
-    s = new_string(work)
-    add_piece(work, s, first, at, OTHER, 2, 0, 0)
-    return s
+    return _stored(work.rows, first, at)
+
+
+@leaf
+def _is_note(data, at, end):
+    return _is_word(data, name_at(data, at, end), end, _NOTE_WORD)
 
 
 @leaf
@@ -259,10 +259,9 @@ def _tex_note(data, at, end):
     for i in range(at, end):
         if data[i] != 60:
             continue
-        name, behind = name_at(data, i + 1, end)
-        if not _is_word(data, name, behind, _NOTE_WORD):
+        if not _is_note(data, i + 1, end):
             continue
-        close = behind
+        close = behind = name_at(data, i + 1, end) + len(_NOTE_WORD)
         while close < end and data[close] != 62 and data[close] != 60:
             close += 1
         start, stop = attribute(data, behind, close, _ENCODING)
@@ -275,11 +274,11 @@ def _tex_note(data, at, end):
             or (size == len(_LATEX) and _is_word(data, start, stop, _LATEX))
         ):
             continue
-        for k in range(close + 1, end):
-            if data[k] == 60 and k + 1 < end and data[k + 1] == 47:
-                name, _ = name_at(data, k + 2, end)
-                if _is_word(data, name, end, _NOTE_WORD):
-                    return close + 1, k
+        k = close + 1
+        while k + 1 < end and not (data[k] == 60 and data[k + 1] == 47 and _is_note(data, k + 2, end)):
+            k += 1
+        if k + 1 < end:
+            return close + 1, k
         break
     return np.int64(-1), np.int64(-1)
 
@@ -309,7 +308,7 @@ def _mode_is_display(data, start, end):
 @leaf
 def _tex_of(work, data, kind, name_end, end):
     """(string, whether on a line of its own) of a formula; `name_end` is behind its name, or behind the tag of a script."""
-    begin(work)
+    begin(work.rows)
     if kind == TEX_SCRIPT:
         return _script_tex(work, data, name_end, end), False
     inner = name_end
@@ -317,24 +316,24 @@ def _tex_of(work, data, kind, name_end, end):
     if kind == MATHML:
         close = _tag_close(data, name_end, end)
         if close < 0:
-            return new_string(work), False
+            return new_string(work.rows), False
         inner = close + 1
         display = _is_display(data, name_end, close)
     start, stop = _tex_note(data, inner, end)
-    s = np.int64(-1)
+    s = np.int64(0)
     if start >= 0:
         s = _noted(work, data, start, stop)
-    if kind == MATHML and (s < 0 or work.strings[s, HEAD] < 0):
+    if kind == MATHML and (s == 0 or not work.rows[s, HEAD]):
         start, stop = attribute(data, name_end, close, _ALTTEXT)
         if start >= 0:
             s = _noted(work, data, start, stop)
-    if s < 0 or work.strings[s, HEAD] < 0:
+    if s == 0 or not work.rows[s, HEAD]:
         s = mathml_string(work, data, inner, end)
     return s, display
 
 
 @leaf
-def _put_formula(work, s, display, out, at):
+def _put_formula(rows, store, s, display, out, at):
     """Write a string between dollar signs; a blank where it is empty. The position behind."""
     first = at
     out[at] = 32
@@ -344,7 +343,7 @@ def _put_formula(work, s, display, out, at):
         out[at] = 36
         at += 1
     begun = at
-    at = put_rope(work, s, out, at)
+    at = put_string(rows, store, s, out, at)
     if at == begun:
         out[first] = 32
         return first + 1
@@ -353,16 +352,6 @@ def _put_formula(work, s, display, out, at):
         at += 1
     out[at] = 32
     return at + display
-
-
-@inlined
-def _with_room(out, size, more):
-    """`out` with room for `more` bytes behind the first `size`."""
-    if size + more <= len(out):
-        return out
-    larger = np.empty(2 * (size + more), np.uint8)
-    larger[:size] = out[:size]
-    return larger
 
 
 @leaf
@@ -384,45 +373,81 @@ def _behind_formula(data, n, kind, at, name_end, ends):
     return end, behind + 1
 
 
+@leaf
+def _tags(data, start, end):
+    """Number of `<` in data[start:end]."""
+    count = np.int64(0)
+    for i in range(start, end):
+        count += data[i] == 60
+    return count
+
+
+@leaf
+def _copy(data, start, end, out, at):
+    for i in range(start, end):
+        out[at] = data[i]
+        at += 1
+    return at
+
+
+@leaf
+def _go_on(work, data, out, progress):
+    """Convert from where it was left until the page ends; whether it does: `out` or the rows may be too few before."""
+    n = np.int64(len(data))
+    copied, size = progress[COPIED], progress[SIZE]
+    behind = progress[AT]
+    while behind < n:
+        i = behind
+        behind = i + 1
+        if data[i] != 60:
+            continue
+        kind, name_end = _start_at(data, i, n)
+        if kind == NONE:
+            continue
+        end, closed = _behind_formula(data, n, kind, i, name_end, progress)
+        if end < 0:
+            continue
+        progress[AT] = i
+        s, display, more = np.int64(0), False, np.int64(0)
+        if kind != DRAWN:
+            progress[ROWS_WANTED] = rows_needed(_tags(data, i, end))
+            if progress[ROWS_WANTED] > len(work.rows):
+                return False
+            s, display = _tex_of(work, data, kind, name_end, end)
+            display |= kind != MATHML and _mode_is_display(data, i, name_end)
+            more = 5 * string_bytes(work.rows, s) + 8
+        progress[BYTES_WANTED] = size + i - copied + more
+        if progress[BYTES_WANTED] > len(out):
+            return False
+        size = _copy(data, copied, i, out, size)
+        if kind != DRAWN:
+            size = _put_formula(work.rows, work.store, s, display, out, size)
+        progress[COPIED], progress[SIZE] = closed, size
+        copied = behind = closed
+    progress[AT] = n
+    progress[BYTES_WANTED] = size + n - copied
+    if progress[BYTES_WANTED] > len(out):
+        return False
+    progress[SIZE] = _copy(data, copied, n, out, size)
+    return True
+
+
 @kernel
 def _with_tex(data):
     """The page (uint8, read-only) with its formulas as TeX."""
     n = np.int64(len(data))
-    tags = np.int64(0)
-    for i in range(n):
-        tags += data[i] == 60
-    work = work_for(min(n, np.int64(MOST_FORMULA)), min(tags, np.int64(MOST_FORMULA)))
-    ends = np.full(4, -1, np.int64)
-    ends[_NO_DRAWING] = 0
-    last = n - 1
-    while last >= 0 and data[last] != 62:
-        last -= 1
-    ends[_LAST_CLOSE] = last
+    work = work_for(min(n, np.int64(MOST_FORMULA)))
+    progress = np.zeros(PLACES, np.int64)
+    progress[_MATH_END] = progress[_SCRIPT_END] = -1
+    progress[_LAST_CLOSE] = n - 1
+    while progress[_LAST_CLOSE] >= 0 and data[progress[_LAST_CLOSE]] != 62:
+        progress[_LAST_CLOSE] -= 1
     out = np.empty(n + 1024, np.uint8)
-    size = copied = i = np.int64(0)
-    while i < n:
-        if data[i] != 60:
-            i += 1
-            continue
-        kind, name_end = _start_at(data, i, n)
-        if kind == NONE:
-            i += 1
-            continue
-        end, behind = _behind_formula(data, n, kind, i, name_end, ends)
-        if end < 0:
-            i += 1
-            continue
-        s, display, more = np.int64(-1), False, np.int64(0)
-        if kind != DRAWN:
-            s, display = _tex_of(work, data, kind, name_end, end)
-            display |= kind != MATHML and _mode_is_display(data, i, name_end)
-            more = 5 * rope_bytes(work, s) + 8
-        out = _with_room(out, size, i - copied + more)
-        out[size : size + i - copied] = data[copied:i]
-        size += i - copied
-        if kind != DRAWN:
-            size = _put_formula(work, s, display, out, size)
-        i = copied = behind
-    out = _with_room(out, size, n - copied)
-    out[size : size + n - copied] = data[copied:]
-    return out[: size + n - copied]
+    while not _go_on(work, data, out, progress):
+        if progress[ROWS_WANTED] > len(work.rows):
+            work = Work(empty_rows(2 * progress[ROWS_WANTED]), work.store, work.text, work.clean)
+        if progress[BYTES_WANTED] > len(out):
+            larger = np.empty(2 * progress[BYTES_WANTED], np.uint8)
+            larger[: progress[SIZE]] = out[: progress[SIZE]]
+            out = larger
+    return out[: progress[SIZE]]

@@ -9,8 +9,8 @@ import numpy as np
 
 from curation.text.compiled import leaf
 from curation.text.html_names import FNV_PRIME, FNV_START, fnv, look_up
-from curation.text.math_pieces import ACCENT as ACCENT_COLUMN
 from curation.text.math_pieces import (
+    ACCENT,
     BETWEEN,
     BINOM,
     BLANK,
@@ -84,11 +84,11 @@ from curation.text.math_symbols import (
     white_space,
 )
 
-# Columns of `nodes`: an open element's name, where its attributes are, from and to, its first and last child, how many.
-NAME, ATTRIBUTES, ATTRIBUTES_END, FIRST, LAST_CHILD, COUNT = range(6)
-NODE_COLUMNS = 6
+# Columns of an open element's row: its name, where its attributes are, from and to, its first and last child, how many.
+NAME, ATTRIBUTES, ATTRIBUTES_END, FIRST, LAST_CHILD, COUNT, KEY = range(7)
 
 _OPEN, _CLOSE, _SEPARATORS, _THICKNESS = (np.uint64(fnv(name)) for name in (b"open", b"close", b"separators", b"linethickness"))
+LONGEST_FUNCTION = 6
 _BACKSLASH = np.frombuffer(b"textbackslash{}", np.uint8)
 
 
@@ -171,156 +171,164 @@ def _collapse(text, size):
 
 
 @leaf
-def _copied(work, s, size, escaped):
-    """Add text[:size] to string `s`, the signs that mean something in TeX escaped or not."""
-    first = at = work.state[STORE]
+def _add_copy(rows, store, s, text, size, escaped):
+    """Add text[:size], which is not empty, to string `s`, the signs that mean something in TeX escaped or not."""
+    first = at = np.int64(rows[0, STORE])
     for i in range(size):
-        c = work.text[i]
+        c = text[i]
         special = escaped and (35 <= c <= 38 or c == 95 or c == 123 or c == 125 or c == 92)  # # $ % & _ { } \
         if special:
-            work.store[at] = 92
+            store[at] = 92
             at += 1
         if special and c == 92:
             for k in range(len(_BACKSLASH)):
-                work.store[at] = _BACKSLASH[k]
+                store[at] = _BACKSLASH[k]
                 at += 1
         else:
-            work.store[at] = c
+            store[at] = c
             at += 1
-    work.state[STORE] = at
-    add_piece(work, s, first, at, OTHER, 2, 0, 0)
+    rows[0, STORE] = at
+    add_piece(rows, s, first, at, OTHER, 2, np.int64(store[at - 1]), 0, 0)
 
 
 @leaf
-def _function(work, size):
+def _function(text, size):
     """Flags of the function whose name is text[:size], 0 when it is none."""
     key = FNV_START
     for i in range(size):
-        key = (key ^ np.uint64(work.text[i])) * FNV_PRIME
+        key = (key ^ np.uint64(text[i])) * FNV_PRIME
     return np.int64(look_up(FUNCTION_KEYS, FUNCTION_FLAGS, key))
 
 
 @leaf
-def _leaf_string(work, name):
+def _is_word(text, size):
+    """Whether text[:size] is ASCII letters."""
+    i = 0
+    while i < size and ascii_letter(text[i]):
+        i += 1
+    return i == size
+
+
+@leaf
+def _leaf_string(rows, store, text, name):
     """The string of a leaf whose characters are in `text`."""
-    size = _collapse(work.text, work.state[TEXT])
-    work.state[TEXT] = 0
-    if name in (MTEXT, MS):
-        s = new_string(work)
-        if size == 0:
-            add_literal(work, s, BLANK)
-        else:
-            add_literal(work, s, TEXT_OF)
-            _copied(work, s, size, True)
-            add_literal(work, s, END_BRACE)
-        return s
-    function = _function(work, size) if (name in (MI, MO)) and 2 <= size <= 6 else np.int64(0)
+    size = _collapse(text, np.int64(rows[0, TEXT]))
+    rows[0, TEXT] = 0
+    of_text = name in (MTEXT, MS)
+    function = _function(text, size) if name in (MI, MO) and 2 <= size <= LONGEST_FUNCTION else np.int64(0)
+    if not of_text and not function and not (name == MI and size > 1 and _is_word(text, size)):
+        return symbols(rows, store, text, np.int64(0), size)
+    s = new_string(rows)
     if function:
-        s = new_string(work)
-        first = work.state[STORE]
-        work.store[first] = 92
+        first = np.int64(rows[0, STORE])
+        store[first] = 92
         for i in range(size):
-            work.store[first + 1 + i] = work.text[i]
-        work.state[STORE] = first + 1 + size
-        add_piece(work, s, first, first + 1 + size, COMMAND, 2, function & LIMIT, 0)
-        return s
-    if name == MI and size > 1:
-        letters = True
-        for i in range(size):
-            letters &= ascii_letter(work.text[i])
-        if letters:
-            s = new_string(work)
-            add_literal(work, s, ROMAN)
-            _copied(work, s, size, False)
-            add_literal(work, s, END_BRACE)
-            return s
-    return symbols(work, np.int64(0), size)
+            store[first + 1 + i] = text[i]
+        rows[0, STORE] = first + 1 + size
+        add_piece(rows, s, first, first + 1 + size, COMMAND, 2, np.int64(text[size - 1]), function & LIMIT, 0)
+    elif size == 0:
+        add_literal(rows, s, BLANK)
+    else:
+        add_literal(rows, s, TEXT_OF if of_text else ROMAN)
+        _add_copy(rows, store, s, text, size, of_text)
+        add_literal(rows, s, END_BRACE)
+    return s
 
 
 # ---- elements with children
 
 
 @leaf
-def _add_base(work, s, base):
+def _add_base(rows, s, base):
     """What a script hangs on, in braces where it is more than one symbol."""
-    row = work.strings
-    last = row[base, LAST]
-    single = row[base, CHARS] == 1 or row[base, SHAPE] == COMMAND
-    if single or (row[base, HEAD] >= 0 and (last == 41 or last == 93 or last == 124)):  # ) ] |
-        add_string(work, s, base)
+    last = rows[base, LAST]
+    if rows[base, CHARS] == 1 or rows[base, SHAPE] == COMMAND or last == 41 or last == 93 or last == 124:  # ) ] |
+        add_string(rows, s, base)
     else:
-        add_literal(work, s, BRACE)
-        add_string(work, s, base)
-        add_literal(work, s, END_BRACE)
+        add_literal(rows, s, BRACE)
+        add_string(rows, s, base)
+        add_literal(rows, s, END_BRACE)
 
 
 @leaf
-def _add_two(work, s, opening, first, between, second):
-    add_literal(work, s, opening)
-    add_string(work, s, first)
-    add_literal(work, s, between)
-    add_string(work, s, second)
-    add_literal(work, s, END_BRACE)
+def _add_two(rows, s, opening, first, between, second):
+    add_literal(rows, s, opening)
+    add_string(rows, s, first)
+    add_literal(rows, s, between)
+    add_string(rows, s, second)
+    add_literal(rows, s, END_BRACE)
 
 
 @leaf
-def _given(work, d, key, otherwise):
+def _attribute_of(work, d, key):
+    """(start, end) of an attribute's value of the open element in row `d`, in `clean`; (-1, -1) without it."""
+    return attribute(work.clean, np.int64(work.rows[d, ATTRIBUTES]), np.int64(work.rows[d, ATTRIBUTES_END]), key)
+
+
+@leaf
+def _fence(work, d, key, otherwise):
     """The string of a fence: the attribute's, or a literal; a dot where the attribute is empty."""
-    start, end = attribute(work.clean, np.int64(work.nodes[d, ATTRIBUTES]), np.int64(work.nodes[d, ATTRIBUTES_END]), key)
+    start, end = _attribute_of(work, d, key)
     if start < 0:
-        s = new_string(work)
-        add_literal(work, s, otherwise)
+        s = new_string(work.rows)
+        add_literal(work.rows, s, otherwise)
         return s
     start, end = stripped(work.text, np.int64(0), unescape(work.clean, start, end, work.text, np.int64(0)))
-    s = symbols(work, start, end)
-    if work.strings[s, HEAD] < 0:
-        add_literal(work, s, DOT)
+    s = symbols(work.rows, work.store, work.text, start, end)
+    if not work.rows[s, HEAD]:
+        add_literal(work.rows, s, DOT)
     return s
 
 
 @leaf
+def _behind_point(text, at, size):
+    """Position behind the character at `at`."""
+    at += 1
+    while at < size and text[at] & 0xC0 == 0x80:
+        at += 1
+    return at
+
+
+@leaf
+def _behind_space(text, at, size):
+    wide = white_space(text, at, size) if at < size else 0
+    while wide:
+        at += wide
+        wide = white_space(text, at, size) if at < size else 0
+    return at
+
+
+@leaf
 def _fenced(work, d, s):
-    nodes = work.nodes
-    add_literal(work, s, LEFT)
-    add_joined(work, s, _given(work, d, _OPEN, OPENING))
-    start, end = attribute(work.clean, np.int64(nodes[d, ATTRIBUTES]), np.int64(nodes[d, ATTRIBUTES_END]), _SEPARATORS)
-    size = unescape(work.clean, start, end, work.text, np.int64(0)) if start >= 0 else np.int64(0)
-    at = np.int64(0)  # of the next separator; the last is used on and on
-    last = np.int64(-1)
-    child = nodes[d, FIRST]
-    while child >= 0:
-        following = work.strings[child, NEXT]
-        add_joined(work, s, child)
-        child = following
-        if child < 0:
-            break
-        if start < 0:
-            add_literal(work, s, COMMA)
-            continue
-        while at < size:
-            wide = white_space(work.text, at, size)
-            if not wide:
-                break
-            at += wide
-        if at < size:
-            last = at
-            at += 1
-            while at < size and work.text[at] & 0xC0 == 0x80:
-                at += 1
-        if last >= 0:
-            behind = last + 1
-            while behind < size and work.text[behind] & 0xC0 == 0x80:
-                behind += 1
-            add_joined(work, s, symbols(work, last, behind))
-    add_literal(work, s, RIGHT)
-    add_joined(work, s, _given(work, d, _CLOSE, CLOSING))
+    """Children between fences, a separator between each two; the last separator serves for all further ones."""
+    rows, text = work.rows, work.text
+    add_literal(rows, s, LEFT)
+    add_joined(rows, s, _fence(work, d, _OPEN, OPENING))
+    start, end = _attribute_of(work, d, _SEPARATORS)
+    size = unescape(work.clean, start, end, text, np.int64(0)) if start >= 0 else np.int64(0)
+    following = _behind_space(text, np.int64(0), size)
+    first = behind = np.int64(0)
+    child = rows[d, FIRST]
+    while child:
+        sibling = rows[child, NEXT]
+        add_joined(rows, s, child)
+        if sibling and start < 0:
+            add_literal(rows, s, COMMA)
+        elif sibling:
+            if following < size:
+                first, behind = following, _behind_point(text, following, size)
+                following = _behind_space(text, behind, size)
+            add_joined(rows, s, symbols(rows, work.store, text, first, behind))
+        child = sibling
+    add_literal(rows, s, RIGHT)
+    add_joined(rows, s, _fence(work, d, _CLOSE, CLOSING))
 
 
 @leaf
 def _is_binomial(work, d):
     """Whether a fraction has no line."""
     data = work.clean
-    start, end = attribute(data, np.int64(work.nodes[d, ATTRIBUTES]), np.int64(work.nodes[d, ATTRIBUTES_END]), _THICKNESS)
+    start, end = _attribute_of(work, d, _THICKNESS)
     if start < 0 or end == start or data[start] != 48:
         return False
     if end == start + 3:
@@ -329,95 +337,95 @@ def _is_binomial(work, d):
 
 
 @leaf
-def _over(work, s, base, mark):
-    accent = work.strings[mark, ACCENT_COLUMN]
-    if accent == BAR and work.strings[base, CHARS] > 1:
+def _over(rows, s, base, mark):
+    accent = rows[mark, ACCENT]
+    if accent == BAR and rows[base, CHARS] > 1:
         accent = OVERLINE
     if accent:
-        add_literal(work, s, FIRST_ACCENT + accent - 1)
-        add_string(work, s, base)
-        add_literal(work, s, END_BRACE)
+        add_literal(rows, s, FIRST_ACCENT + accent - 1)
+        add_string(rows, s, base)
+        add_literal(rows, s, END_BRACE)
     else:
-        _add_two(work, s, OVER, mark, BETWEEN, base)
+        _add_two(rows, s, OVER, mark, BETWEEN, base)
 
 
 @leaf
-def _scripted(work, name, s, one, two):
+def _scripted(rows, name, s, one, two):
     """Elements of two children; whether this is one."""
-    if name in (MSUP, MSUB):
-        _add_base(work, s, one)
-        add_literal(work, s, SUP if name == MSUP else SUB)
-        add_string(work, s, two)
-        add_literal(work, s, END_BRACE)
+    limit = name == MUNDER and rows[one, FLAGS] & LIMIT
+    if name in (MSUP, MSUB) or limit:
+        if limit:
+            add_string(rows, s, one)
+        else:
+            _add_base(rows, s, one)
+        add_literal(rows, s, SUP if name == MSUP else SUB)
+        add_string(rows, s, two)
+        add_literal(rows, s, END_BRACE)
     elif name == MROOT:
-        _add_two(work, s, ROOT, two, ROOT_OF, one)
-    elif name == MUNDER and work.strings[one, FLAGS] & LIMIT:
-        add_string(work, s, one)
-        add_literal(work, s, SUB)
-        add_string(work, s, two)
-        add_literal(work, s, END_BRACE)
+        _add_two(rows, s, ROOT, two, ROOT_OF, one)
     elif name == MUNDER:
-        _add_two(work, s, UNDER, two, BETWEEN, one)
+        _add_two(rows, s, UNDER, two, BETWEEN, one)
     elif name == MOVER:
-        _over(work, s, one, two)
+        _over(rows, s, one, two)
     else:
         return False
     return True
 
 
 @leaf
-def _separated(work, s, first, separator):
+def _add_separated(rows, s, first, separator):
     """Add the strings from `first` on, the separator between them."""
     child = first
-    while child >= 0:
-        following = work.strings[child, NEXT]
-        add_string(work, s, child)
-        child = following
-        if child >= 0:
-            add_literal(work, s, separator)
+    while child:
+        sibling = rows[child, NEXT]
+        add_string(rows, s, child)
+        if sibling:
+            add_literal(rows, s, separator)
+        child = sibling
 
 
 @leaf
-def _joined(work, s, first):
+def add_all(rows, s, first):
     """Add the strings from `first` on."""
     child = first
-    while child >= 0:
-        following = work.strings[child, NEXT]
-        add_joined(work, s, child)
-        child = following
+    while child:
+        sibling = rows[child, NEXT]
+        add_joined(rows, s, child)
+        child = sibling
 
 
 @leaf
 def made(work, d):
-    """The string of the open element at depth `d`."""
-    name, count = work.nodes[d, NAME], work.nodes[d, COUNT]
+    """The string of the open element in row `d`."""
+    rows = work.rows
+    name, count = rows[d, NAME], rows[d, COUNT]
     if MI <= name <= MS:
-        return _leaf_string(work, name)
-    s = new_string(work)
-    one = work.nodes[d, FIRST]
-    two = work.strings[one, NEXT] if count >= 2 else one
+        return _leaf_string(rows, work.store, work.text, name)
+    s = new_string(rows)
+    one = rows[d, FIRST]
+    two = rows[one, NEXT] if count >= 2 else one
     if count == 2 and name == MFRAC:
-        _add_two(work, s, BINOM if _is_binomial(work, d) else FRAC, one, BETWEEN, two)
-    elif count == 2 and _scripted(work, name, s, one, two):
+        _add_two(rows, s, BINOM if _is_binomial(work, d) else FRAC, one, BETWEEN, two)
+    elif count == 2 and _scripted(rows, name, s, one, two):
         pass
-    elif count == 3 and (name in (MSUBSUP, MUNDEROVER)):
-        three = work.strings[two, NEXT]
-        _add_base(work, s, one)
-        _add_two(work, s, SUB, two, END_SUP, three)
+    elif count == 3 and name in (MSUBSUP, MUNDEROVER):
+        three = rows[two, NEXT]
+        _add_base(rows, s, one)
+        _add_two(rows, s, SUB, two, END_SUP, three)
     elif name == MSQRT:
-        add_literal(work, s, SQRT)
-        _joined(work, s, one)
-        add_literal(work, s, END_BRACE)
+        add_literal(rows, s, SQRT)
+        add_all(rows, s, one)
+        add_literal(rows, s, END_BRACE)
     elif name == MFENCED:
         _fenced(work, d, s)
     elif name == MTABLE:
-        add_literal(work, s, MATRIX)
-        _separated(work, s, one, NEW_ROW)
-        add_literal(work, s, END_MATRIX)
+        add_literal(rows, s, MATRIX)
+        _add_separated(rows, s, one, NEW_ROW)
+        add_literal(rows, s, END_MATRIX)
     elif name in (MTR, MLABELEDTR):
-        _separated(work, s, one, CELL)
+        _add_separated(rows, s, one, CELL)
     elif name == MSPACE:
-        add_literal(work, s, BLANK)
+        add_literal(rows, s, BLANK)
     else:
-        _joined(work, s, one)
+        add_all(rows, s, one)
     return s

@@ -40,30 +40,23 @@ from curation.text.math_symbols import (
 class Work(NamedTuple):
     """Arrays the conversion of a page's formulas works in, one after the other."""
 
-    strings: np.ndarray  # int32 [s, STRING_COLUMNS]
-    pieces: np.ndarray  # int32 [p, PIECE_COLUMNS]
+    rows: np.ndarray  # int32 [r, 8]: the state, the open elements, how many of a name are open; then strings and pieces
     store: np.ndarray  # uint8: the literals, then what was made of a formula
     text: np.ndarray  # uint8: characters of the leaf being read
     clean: np.ndarray  # uint8: the formula without its comments
-    nodes: np.ndarray  # int32 [DEEPEST + 2, NODE_COLUMNS]: the open elements
-    hashes: np.ndarray  # uint64 [DEEPEST + 2]: their names
-    open_of: np.ndarray  # int32 [256]: how many are open whose hash ends in this byte
-    state: np.ndarray  # int64 [STATES]
 
 
-# Columns of `strings`: first and last piece (-1: empty), the sibling behind; the shape of its end; characters, up to 2;
-# last byte; flags; the accent it is when it stands above something.
+# Columns of the first row, the state: rows, bytes of the store and of `text` in use.
+ROWS, STORE, TEXT = range(3)
+# Columns of a string: first and last piece (0: empty), the sibling behind (0: none); the shape of its end; characters, up
+# to 2; last byte; flags; the accent it is when it stands above something.
 HEAD, TAIL, NEXT, SHAPE, CHARS, LAST, FLAGS, ACCENT = range(8)
-STRING_COLUMNS = 8
-# Columns of `pieces`: where in the store, from and to, and the piece behind (-1: none).
+COLUMNS = 8
+# Columns of a piece: where in the store, from and to, and the piece behind (0: none).
 START, END, FOLLOWING = range(3)
-PIECE_COLUMNS = 3
-# Places in `state`: pieces and strings in use, bytes of the store and of `text` in use.
-PIECES, STRINGS, STORE, TEXT = range(4)
-STATES = 4
 STORE_PER_BYTE = 17
 r"""A byte of a formula makes at most so many of its store: `\` in a text becomes `\textbackslash{}`."""
-STRINGS_PER_TAG, PIECES_PER_TAG = 12, 24
+ROWS_PER_TAG = 32
 """A `<` makes at most a tag and a text, which make at most so many strings and pieces."""
 
 _LITERALS = (
@@ -76,16 +69,16 @@ _LITERALS = (
 FIRST_ACCENT = 27
 LITERALS = np.frombuffer("".join(_LITERALS).encode(), np.uint8)
 _LITERAL_AT = np.cumsum([0, *(len(tex) for tex in _LITERALS)]).astype(np.int32)
+_LITERAL_LAST = np.array([ord(tex[-1]) for tex in _LITERALS], np.int32)
 _LITERAL_SHAPE = np.array([COMMAND if tex in ("\\left", "\\right") else OTHER for tex in _LITERALS], np.int32)
 
 
 @leaf
-def new_string(work):
-    s = work.state[STRINGS]
-    work.state[STRINGS] = s + 1
-    work.strings[s, HEAD] = work.strings[s, TAIL] = work.strings[s, NEXT] = -1
-    work.strings[s, SHAPE] = EMPTY
-    work.strings[s, CHARS] = work.strings[s, LAST] = work.strings[s, FLAGS] = work.strings[s, ACCENT] = 0
+def new_string(rows):
+    s = rows[0, ROWS]
+    rows[0, ROWS] = s + 1
+    for column in range(COLUMNS):
+        rows[s, column] = 0
     return s
 
 
@@ -98,83 +91,80 @@ def shape_of_both(first, second):
 
 
 @leaf
-def _add(work, s, head, tail, shape, chars, last, flags, accent):
+def _add(rows, s, head, tail, shape, chars, last, flags, accent):
     """Link a chain of pieces, of which this is known, to the end of string `s`."""
-    strings = work.strings
-    if strings[s, HEAD] < 0:
-        strings[s, HEAD] = head
-        strings[s, SHAPE] = shape
-        strings[s, CHARS] = chars
-        strings[s, FLAGS] = flags
-        strings[s, ACCENT] = accent
+    if not rows[s, HEAD]:
+        rows[s, HEAD] = head
+        rows[s, SHAPE] = shape
+        rows[s, CHARS] = chars
+        rows[s, FLAGS] = flags
+        rows[s, ACCENT] = accent
     else:
-        work.pieces[strings[s, TAIL], FOLLOWING] = head
-        strings[s, SHAPE] = shape_of_both(strings[s, SHAPE], shape)
-        strings[s, CHARS] = 2
-        strings[s, FLAGS] &= LETTER_FIRST
-        strings[s, ACCENT] = 0
-    strings[s, TAIL] = tail
-    strings[s, LAST] = last
+        rows[rows[s, TAIL], FOLLOWING] = head
+        rows[s, SHAPE] = shape_of_both(rows[s, SHAPE], shape)
+        rows[s, CHARS] = 2
+        rows[s, FLAGS] &= LETTER_FIRST
+        rows[s, ACCENT] = 0
+    rows[s, TAIL] = tail
+    rows[s, LAST] = last
 
 
 @leaf
-def add_piece(work, s, start, end, shape, chars, flags, accent):
-    """Add store[start:end] to string `s`."""
-    if end == start:
-        return
-    piece = work.state[PIECES]
-    work.state[PIECES] = piece + 1
-    work.pieces[piece, START] = start
-    work.pieces[piece, END] = end
-    work.pieces[piece, FOLLOWING] = -1
-    _add(work, s, piece, piece, shape, chars, np.int64(work.store[end - 1]), flags, accent)
+def add_piece(rows, s, start, end, shape, chars, last, flags, accent):
+    """Add the piece of the store from `start` to `end`, which is not empty, to string `s`."""
+    piece = rows[0, ROWS]
+    rows[0, ROWS] = piece + 1
+    rows[piece, START] = start
+    rows[piece, END] = end
+    rows[piece, FOLLOWING] = 0
+    _add(rows, s, piece, piece, shape, chars, last, flags, accent)
 
 
 @leaf
-def add_literal(work, s, literal):
+def add_literal(rows, s, literal):
     start, end = np.int64(_LITERAL_AT[literal]), np.int64(_LITERAL_AT[literal + 1])
-    add_piece(work, s, start, end, np.int64(_LITERAL_SHAPE[literal]), min(end - start, 2), 0, 0)
+    shape, last = np.int64(_LITERAL_SHAPE[literal]), np.int64(_LITERAL_LAST[literal])
+    add_piece(rows, s, start, end, shape, min(end - start, 2), last, 0, 0)
 
 
 @leaf
-def add_string(work, s, t):
+def add_string(rows, s, t):
     """Add string `t`, which is used up, to string `s`."""
-    row = work.strings
-    if row[t, HEAD] >= 0:
-        _add(work, s, row[t, HEAD], row[t, TAIL], row[t, SHAPE], row[t, CHARS], row[t, LAST], row[t, FLAGS], row[t, ACCENT])
+    if rows[t, HEAD]:
+        shape, chars, last = np.int64(rows[t, SHAPE]), np.int64(rows[t, CHARS]), np.int64(rows[t, LAST])
+        _add(rows, s, rows[t, HEAD], rows[t, TAIL], shape, chars, last, np.int64(rows[t, FLAGS]), np.int64(rows[t, ACCENT]))
 
 
 @leaf
-def add_joined(work, s, t):
+def add_joined(rows, s, t):
     """Add string `t` to string `s`, a blank between where a command would run into a letter."""
-    shape = work.strings[s, SHAPE]
-    if (shape in (COMMAND, OPEN)) and work.strings[t, FLAGS] & LETTER_FIRST:
-        add_literal(work, s, BLANK)
-    add_string(work, s, t)
+    if rows[s, SHAPE] in (COMMAND, OPEN) and rows[t, FLAGS] & LETTER_FIRST:
+        add_literal(rows, s, BLANK)
+    add_string(rows, s, t)
 
 
 @leaf
-def rope_bytes(work, s):
+def string_bytes(rows, s):
     size = np.int64(0)
-    piece = work.strings[s, HEAD]
-    while piece >= 0:
-        size += work.pieces[piece, END] - work.pieces[piece, START]
-        piece = work.pieces[piece, FOLLOWING]
+    piece = rows[s, HEAD]
+    while piece:
+        size += rows[piece, END] - rows[piece, START]
+        piece = rows[piece, FOLLOWING]
     return size
 
 
 @leaf
-def put_rope(work, s, out, at):
+def put_string(rows, store, s, out, at):
     """Write string `s` as text of a page: white space as one blank each, none at its ends; the position behind it."""
     pending = False
     first = at
-    piece = work.strings[s, HEAD]
-    while piece >= 0:
-        i, end = np.int64(work.pieces[piece, START]), np.int64(work.pieces[piece, END])
-        piece = work.pieces[piece, FOLLOWING]
+    piece = rows[s, HEAD]
+    while piece:
+        i, end = np.int64(rows[piece, START]), np.int64(rows[piece, END])
+        piece = rows[piece, FOLLOWING]
         while i < end:
-            c = work.store[i]
-            wide = white_space(work.store, i, end) if c <= 32 or 0xC2 <= c <= 0xE3 else 0
+            c = store[i]
+            wide = white_space(store, i, end) if c <= 32 or 0xC2 <= c <= 0xE3 else 0
             if wide:
                 pending = True
                 i += wide
@@ -237,11 +227,10 @@ def stripped(data, start, end):
 
 
 @leaf
-def symbols(work, start, end):
+def symbols(rows, store, text, start, end):
     """A new string: text[start:end], each character as its TeX."""
-    text, store = work.text, work.store
-    s = new_string(work)
-    first = at = work.state[STORE]
+    s = new_string(rows)
+    first = at = np.int64(rows[0, STORE])
     shape, chars, flags, accent = EMPTY, 0, 0, np.int64(0)
     i = start
     while i < end:
@@ -273,6 +262,7 @@ def symbols(work, start, end):
                 at += 1
         else:
             at = put_point(store, at, point)
-    work.state[STORE] = at
-    add_piece(work, s, first, at, shape, chars, flags, accent)
+    rows[0, STORE] = at
+    if at > first:
+        add_piece(rows, s, first, at, shape, chars, np.int64(store[at - 1]), flags, accent)
     return s

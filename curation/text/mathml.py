@@ -17,26 +17,24 @@ from curation.text.math_elements import (
     ATTRIBUTES_END,
     COUNT,
     FIRST,
+    KEY,
     LAST_CHILD,
     NAME,
-    NODE_COLUMNS,
+    add_all,
     ascii_letter,
     made,
 )
 from curation.text.math_pieces import (
+    COLUMNS,
     HEAD,
     LITERALS,
     NEXT,
-    PIECE_COLUMNS,
-    PIECES_PER_TAG,
-    STATES,
+    ROWS,
+    ROWS_PER_TAG,
     STORE,
     STORE_PER_BYTE,
-    STRING_COLUMNS,
-    STRINGS_PER_TAG,
     TEXT,
     Work,
-    add_joined,
     new_string,
     stripped,
     symbols,
@@ -47,33 +45,46 @@ from curation.text.math_symbols import DROPPED, ELEMENT_IDS, ELEMENT_KEYS, MATH,
 DEEPEST = 100
 """So many elements are open at most, the outermost among them; the tags of those within are passed over."""
 LONGEST_NAME, LONGEST_PREFIX = 31, 8
+_KEY_MASK = np.uint64(0x7FFFFFFF)
 # What `_tag` tells: the kind, and of a tag the number of its name and where its attributes are, from and to.
 TEXT_TOKEN, OTHER_TOKEN, START_TOKEN, EMPTY_TOKEN, END_TOKEN = range(5)
 
 
-@inlined
-def work_for(size, tags):
-    """Room for formulas of up to `size` bytes with up to `tags` of `<`."""
-    work = Work(
-        np.empty((STRINGS_PER_TAG * (tags + 1), STRING_COLUMNS), np.int32),
-        np.empty((PIECES_PER_TAG * (tags + 1), PIECE_COLUMNS), np.int32),
-        np.empty(len(LITERALS) + STORE_PER_BYTE * size + 64, np.uint8),
-        np.empty(2 * size + 64, np.uint8),
-        np.empty(size + 64, np.uint8),
-        np.empty((DEEPEST + 2, NODE_COLUMNS), np.int32),
-        np.zeros(DEEPEST + 2, np.uint64),
-        np.zeros(256, np.int32),
-        np.zeros(STATES, np.int64),
-    )
-    work.store[: len(LITERALS)] = LITERALS
-    return work
+# Rows: the state, the open elements, counts of their names' keys, then strings and pieces.
+ROOT_ROW = 1
+_COUNTS = ROOT_ROW + DEEPEST + 1
+_COUNT_BITS = 8
+_FREE = _COUNTS + (1 << _COUNT_BITS) // COLUMNS
 
 
 @leaf
-def begin(work):
+def rows_needed(tags):
+    """Rows for a formula of so many tags."""
+    return _FREE + ROWS_PER_TAG * (tags + 1)
+
+
+@inlined
+def empty_rows(count):
+    """So many rows, at least `rows_needed(0)`, with nothing in them."""
+    rows = np.empty((count, COLUMNS), np.int32)
+    rows[:_FREE] = 0
+    return rows
+
+
+@inlined
+def work_for(size):
+    """Room for formulas of up to `size` bytes, but for their tags."""
+    store = np.empty(len(LITERALS) + STORE_PER_BYTE * size + 64, np.uint8)
+    store[: len(LITERALS)] = LITERALS
+    return Work(empty_rows(rows_needed(0)), store, np.empty(2 * size + 64, np.uint8), np.empty(size + 64, np.uint8))
+
+
+@leaf
+def begin(rows):
     """Forget the last formula."""
-    work.state[:] = 0
-    work.state[STORE] = len(LITERALS)
+    rows[0, ROWS] = _FREE
+    rows[0, STORE] = len(LITERALS)
+    rows[0, TEXT] = 0
 
 
 @leaf
@@ -99,37 +110,46 @@ def _without_comments(data, start, end, clean):
 
 @leaf
 def name_at(data, at, end):
-    """(start, end) of the name at `at`, its prefix left out; equal where there is none."""
+    """Where the name at `at` begins, its prefix left out."""
     i = at
     while i < end and i - at <= LONGEST_PREFIX and ascii_letter(data[i]):
         i += 1
     if 1 <= i - at <= LONGEST_PREFIX and i + 1 < end and data[i] == 58 and ascii_letter(data[i + 1]):
-        at = i + 1
-    if at >= end or not ascii_letter(data[at]):
-        return at, at
-    i = at + 1
-    while i < end and i - at < LONGEST_NAME and (ascii_letter(data[i]) or data[i] == 45):
+        return i + 1
+    return at
+
+
+@leaf
+def name_key(data, at, end):
+    """(hash in small letters, position behind) of the name at `at`, its prefix left out; behind is `at` without a name."""
+    key = FNV_START
+    i = first = at
+    while i < end and i - first < LONGEST_NAME:
+        c = data[i]
+        if not ascii_letter(c) and (c != 45 or i == first):
+            if c == 58 and first == at and 1 <= i - at <= LONGEST_PREFIX and i + 1 < end and ascii_letter(data[i + 1]):
+                first = i = i + 1
+                key = FNV_START
+                continue
+            break
+        key = (key ^ np.uint64(c | 32 if c <= 90 and c != 45 else c)) * FNV_PRIME
         i += 1
-    return at, i
+    return key, i
 
 
 @leaf
 def _token(data, at, end):
     """(kind, hash of the name, start and end of the attributes, position behind) of what begins with the `<` at `at`."""
     ends = at + 1 < end and data[at + 1] == 47
-    name, i = name_at(data, at + 2 if ends else at + 1, end)
-    key = FNV_START
-    for k in range(name, i):
-        c = data[k]
-        key = (key ^ np.uint64(c | 32 if 65 <= c <= 90 else c)) * FNV_PRIME
-    start = i
-    if name == i:
-        i = at + 1
+    name = at + 2 if ends else at + 1
+    key, start = name_key(data, name, end)
+    named = start > name
+    i = start if named else at + 1
     while i < end and data[i] != 60 and data[i] != 62:
         i += 1
     if i == end or data[i] == 60:
         return TEXT_TOKEN, key, at, at, at + 1
-    if name == start:
+    if not named:
         return OTHER_TOKEN, key, at, at, i + 1
     if ends:
         return END_TOKEN, key, start, i, i + 1
@@ -139,113 +159,115 @@ def _token(data, at, end):
 
 
 @leaf
-def _add_child(work, d, s):
-    nodes = work.nodes
-    if nodes[d, COUNT]:
-        work.strings[nodes[d, LAST_CHILD], NEXT] = s
+def _add_child(rows, d, s):
+    if rows[d, COUNT]:
+        rows[rows[d, LAST_CHILD], NEXT] = s
     else:
-        nodes[d, FIRST] = s
-    nodes[d, LAST_CHILD] = s
-    nodes[d, COUNT] += 1
+        rows[d, FIRST] = s
+    rows[d, LAST_CHILD] = s
+    rows[d, COUNT] += 1
 
 
 @leaf
 def _add_text(work, d, start, end):
-    """Take the characters clean[start:end] into the open element at depth `d`."""
-    if MI <= work.nodes[d, NAME] <= MS:
-        work.state[TEXT] = unescape(work.clean, start, end, work.text, work.state[TEXT])
+    """Take the characters clean[start:end] into the open element in row `d`."""
+    rows, text = work.rows, work.text
+    if MI <= rows[d, NAME] <= MS:
+        rows[0, TEXT] = unescape(work.clean, start, end, text, np.int64(rows[0, TEXT]))
         return
-    start, end = stripped(work.text, np.int64(0), unescape(work.clean, start, end, work.text, np.int64(0)))
+    start, end = stripped(text, np.int64(0), unescape(work.clean, start, end, text, np.int64(0)))
     if end > start:
-        _add_child(work, d, symbols(work, start, end))
+        _add_child(rows, d, symbols(rows, work.store, text, start, end))
 
 
 @leaf
-def _open(work, d, name, key, start, end):
-    nodes = work.nodes
-    nodes[d, NAME], nodes[d, ATTRIBUTES], nodes[d, ATTRIBUTES_END] = name, start, end
-    nodes[d, FIRST] = nodes[d, LAST_CHILD] = -1
-    nodes[d, COUNT] = 0
-    work.hashes[d] = key
-    work.open_of[key & np.uint64(255)] += 1
+def _open(rows, d, name, key, start, end):
+    rows[d, NAME], rows[d, ATTRIBUTES], rows[d, ATTRIBUTES_END], rows[d, KEY] = name, start, end, key
+    rows[d, FIRST] = rows[d, LAST_CHILD] = rows[d, COUNT] = 0
+    rows[_COUNTS + (key >> 3 & 31), key & 7] += 1
 
 
 @leaf
 def _close(work, d):
-    """Close the open element at depth `d`, the deepest."""
+    """Close the open element in row `d`, the deepest."""
+    rows = work.rows
     s = made(work, d)
-    work.open_of[work.hashes[d] & np.uint64(255)] -= 1
-    parent = work.nodes[d - 1, NAME]
+    key = rows[d, KEY]
+    rows[_COUNTS + (key >> 3 & 31), key & 7] -= 1
     # a row's cells and a script's parts keep their places, empty ones too
-    if work.strings[s, HEAD] >= 0 or parent not in (MROW, MATH, MSTYLE, MTABLE):
-        _add_child(work, d - 1, s)
+    if rows[s, HEAD] or rows[d - 1, NAME] not in (MROW, MATH, MSTYLE, MTABLE):
+        _add_child(rows, d - 1, s)
 
 
 @leaf
-def _depth_of(work, depth, key):
-    """Depth of the deepest open element of this name, 0 when none is open."""
-    if not work.open_of[key & np.uint64(255)]:
-        return 0
-    d = depth - 1
-    while d > 0 and work.hashes[d] != key:
+def _row_of(rows, top, key):
+    """Row of the deepest open element of this name, that of the outermost when none is open."""
+    if not rows[_COUNTS + (key >> 3 & 31), key & 7]:
+        return ROOT_ROW
+    d = top
+    while d > ROOT_ROW and rows[d, KEY] != key:
         d -= 1
     return d
 
 
 @leaf
+def _take_tag(work, top, kind, key, name, start, end):
+    """Open or close what a tag opens or closes; the row of the deepest open element then."""
+    rows = work.rows
+    if kind == END_TOKEN:
+        d = _row_of(rows, top, key)
+        while d > ROOT_ROW and top >= d:
+            _close(work, top)
+            top -= 1
+        return top
+    if MI <= rows[top, NAME] <= MS:
+        _close(work, top)
+        top -= 1
+    top += 1
+    _open(rows, top, name, key, start, end)
+    if kind == EMPTY_TOKEN:
+        _close(work, top)
+        top -= 1
+    return top
+
+
+@leaf
 def mathml_string(work, data, start, end):
     """The string of the MathML data[start:end]: what is inside of `math`, ended or not."""
-    size = _without_comments(data, start, end, work.clean)
-    _open(work, 0, MATH, np.uint64(0), 0, 0)
-    depth = 1  # elements open, the outermost among them
+    clean, rows = work.clean, work.rows
+    size = _without_comments(data, start, end, clean)
+    rows[ROOT_ROW, NAME] = MATH
+    rows[ROOT_ROW, FIRST] = rows[ROOT_ROW, COUNT] = 0
+    top = ROOT_ROW
     dropped = flattened = 0
     i = np.int64(0)
     while i < size:
-        kind, key, first, last, behind = TEXT_TOKEN, np.uint64(0), i, i, i
-        if work.clean[i] == 60:
-            kind, key, first, last, behind = _token(work.clean, i, size)
+        kind, name_key, first, last, behind = TEXT_TOKEN, np.uint64(0), i, i, i
+        if clean[i] == 60:
+            kind, name_key, first, last, behind = _token(clean, i, size)
         else:
-            while behind < size and work.clean[behind] != 60:
+            while behind < size and clean[behind] != 60:
                 behind += 1
         at = i
         i = behind
-        if kind == TEXT_TOKEN:
-            if not dropped:
-                _add_text(work, depth - 1, at, behind)
+        if kind == TEXT_TOKEN and not dropped:
+            _add_text(work, top, at, behind)
+        if kind in (TEXT_TOKEN, OTHER_TOKEN):
             continue
-        if kind == OTHER_TOKEN:
-            continue
-        name = look_up(ELEMENT_KEYS, ELEMENT_IDS, key)
+        name = look_up(ELEMENT_KEYS, ELEMENT_IDS, name_key)
         if name == DROPPED:
             dropped = max(dropped + (kind == START_TOKEN) - (kind == END_TOKEN), 0)
-        elif dropped or (name == MATH and depth == 1):
+        elif dropped or (name == MATH and top == ROOT_ROW):
             continue
-        elif kind != END_TOKEN and depth > DEEPEST:
+        elif kind != END_TOKEN and top == ROOT_ROW + DEEPEST:
             flattened += kind == START_TOKEN
         elif kind == END_TOKEN and flattened:
             flattened -= 1
-        elif kind != END_TOKEN:
-            if MI <= work.nodes[depth - 1, NAME] <= MS:
-                depth -= 1
-                _close(work, depth)
-            _open(work, depth, name, key, first, last)
-            if kind == EMPTY_TOKEN:
-                _close(work, depth)
-            else:
-                depth += 1
         else:
-            d = _depth_of(work, depth, key)
-            while d and depth > d:
-                depth -= 1
-                _close(work, depth)
-    while depth > 1:
-        depth -= 1
-        _close(work, depth)
-    work.open_of[0] = 0
-    s = new_string(work)
-    child = work.nodes[0, FIRST]
-    while child >= 0:
-        following = work.strings[child, NEXT]
-        add_joined(work, s, child)
-        child = following
+            top = _take_tag(work, top, kind, np.int64(name_key & _KEY_MASK), np.int64(name), first, last)
+    while top > ROOT_ROW:
+        _close(work, top)
+        top -= 1
+    s = new_string(rows)
+    add_all(rows, s, rows[ROOT_ROW, FIRST])
     return s
