@@ -140,6 +140,8 @@ def attribute(data, at, end, key):
             while i < end and not (white_space_byte(data[i]) or data[i] == 34 or data[i] == 39):
                 i += 1
             stop = i
+            if stop == start:
+                continue
         if name == key:
             return start, stop
     return np.int64(-1), np.int64(-1)

@@ -240,21 +240,22 @@ def mathml_string(work, data, start, end):
     rows[ROOT_ROW, FIRST] = rows[ROOT_ROW, COUNT] = 0
     top = ROOT_ROW
     dropped = flattened = 0
-    i = np.int64(0)
+    i = text_at = np.int64(0)
     while i < size:
-        kind, name_key, first, last, behind = TEXT_TOKEN, np.uint64(0), i, i, i
-        if clean[i] == 60:
-            kind, name_key, first, last, behind = _token(clean, i, size)
-        else:
-            while behind < size and clean[behind] != 60:
-                behind += 1
+        if clean[i] != 60:
+            i += 1
+            continue
+        kind, full_key, first, last, behind = _token(clean, i, size)
         at = i
         i = behind
-        if kind == TEXT_TOKEN and not dropped:
-            _add_text(work, top, at, behind)
-        if kind in (TEXT_TOKEN, OTHER_TOKEN):
+        if kind == TEXT_TOKEN:
             continue
-        name = look_up(ELEMENT_KEYS, ELEMENT_IDS, name_key)
+        if at > text_at and not dropped:
+            _add_text(work, top, text_at, at)
+        text_at = behind
+        if kind == OTHER_TOKEN:
+            continue
+        name = look_up(ELEMENT_KEYS, ELEMENT_IDS, full_key)
         if name == DROPPED:
             dropped = max(dropped + (kind == START_TOKEN) - (kind == END_TOKEN), 0)
         elif dropped or (name == MATH and top == ROOT_ROW):
@@ -264,7 +265,9 @@ def mathml_string(work, data, start, end):
         elif kind == END_TOKEN and flattened:
             flattened -= 1
         else:
-            top = _take_tag(work, top, kind, np.int64(name_key & _KEY_MASK), np.int64(name), first, last)
+            top = _take_tag(work, top, kind, np.int64(full_key & _KEY_MASK), np.int64(name), first, last)
+    if size > text_at and not dropped:
+        _add_text(work, top, text_at, size)
     while top > ROOT_ROW:
         _close(work, top)
         top -= 1
