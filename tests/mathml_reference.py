@@ -123,7 +123,8 @@ def _delimited(tex: str, display: bool) -> str:
     if not tex:
         return " "
     mark, space = ("$$", " ") if display else ("$", "")
-    return f"{space}{mark}{html.escape(tex, quote=False)}{mark}{space}"
+    tex = re.sub(r"<(?=[A-Za-z/!?])", "&lt;", re.sub(r"&(?=[A-Za-z0-9#])", "&amp;", tex))
+    return f"{space}{mark}{tex}{mark}{space}"
 
 
 class _Node:

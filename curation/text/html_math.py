@@ -20,9 +20,9 @@ from curation.text.math_pieces import (
     STORE,
     Work,
     add_piece,
+    most_bytes,
     new_string,
     put_string,
-    string_bytes,
     stripped,
     unescape,
 )
@@ -32,10 +32,14 @@ _SIGNS = (b"<math", b"math/tex", b":math", b"<MATH", b":MATH", b"math/mml")
 MOST_FORMULA = 1 << 16
 """Bytes of a formula; longer ones are left to the segmenter, which leaves them out."""
 
+MOST_GROWTH = 1 << 14
+"""Bytes that TeX may add to a page; formulas that would add more, which are no formulas, keep their characters only."""
+
 NONE, MATHML, TEX_SCRIPT, MATHML_SCRIPT, DRAWN = range(5)
 # Places in `progress`: the next end of a formula, of a script; whether a drawing without an end was found; the last `>`;
-# where the page is read, up to where it was copied; bytes written; what the next formula needs.
-_MATH_END, _SCRIPT_END, _NO_DRAWING, _LAST_CLOSE, AT, COPIED, SIZE, BYTES_WANTED, ROWS_WANTED = range(9)
+# where the page is read, up to where it was copied; bytes written; rows the next formula needs; bytes of formulas whose TeX
+# was too long.
+_MATH_END, _SCRIPT_END, _NO_DRAWING, _LAST_CLOSE, AT, COPIED, SIZE, ROWS_WANTED, IN_VAIN = range(9)
 PLACES = 9
 
 _ALTTEXT, _DISPLAY, _ENCODING, _MODE, _TYPE, _CLASS = (
@@ -333,25 +337,45 @@ def _tex_of(work, data, kind, name_end, end):
 
 
 @leaf
+def _put_signs(out, at, count):
+    for _ in range(count):
+        out[at] = 36
+        at += 1
+    return at
+
+
+@leaf
 def _put_formula(rows, store, s, display, out, at):
     """Write a string between dollar signs; a blank where it is empty. The position behind."""
-    first = at
     out[at] = 32
-    at += display
-    signs = 2 if display else 1
-    for _ in range(signs):
-        out[at] = 36
+    begun = _put_signs(out, at + display, 1 + display)
+    behind = put_string(rows, store, s, out, begun)
+    if behind == begun:
+        out[at] = 32
+        return at + 1
+    behind = _put_signs(out, behind, 1 + display)
+    out[behind] = 32
+    return behind + display
+
+
+@leaf
+def _put_characters(data, start, end, out, at):
+    """Write what is no tag in data[start:end], as it is, between dollar signs; the position behind."""
+    at = _put_signs(out, at, 1)
+    i = start
+    while i < end:
+        c = data[i]
+        if c == 60:
+            c = np.uint8(32)
+            behind = i + 1
+            while behind < end and data[behind] != 60 and data[behind] != 62:
+                behind += 1
+            if behind < end and data[behind] == 62:
+                i = behind
+        out[at] = c
         at += 1
-    begun = at
-    at = put_string(rows, store, s, out, at)
-    if at == begun:
-        out[first] = 32
-        return first + 1
-    for _ in range(signs):
-        out[at] = 36
-        at += 1
-    out[at] = 32
-    return at + display
+        i += 1
+    return _put_signs(out, at, 1)
 
 
 @leaf
@@ -391,8 +415,21 @@ def _copy(data, start, end, out, at):
 
 
 @leaf
+def _write_formula(work, data, kind, at, name_end, end, closed, out, size, progress):
+    """Write the formula data[at:closed], whose content ends at `end`, as TeX, or its characters where that would be longer
+    than the page up to its end by more than MOST_GROWTH; the size of `out` then."""
+    if progress[IN_VAIN] <= MOST_GROWTH + len(data) // 8:
+        s, display = _tex_of(work, data, kind, name_end, end)
+        display |= kind != MATHML and _mode_is_display(data, at, name_end)
+        if size + most_bytes(work.rows, work.store, s) <= closed + MOST_GROWTH:
+            return _put_formula(work.rows, work.store, s, display, out, size)
+        progress[IN_VAIN] += end - at
+    return _put_characters(data, at, end, out, size)
+
+
+@leaf
 def _go_on(work, data, out, progress):
-    """Convert from where it was left until the page ends; whether it does: `out` or the rows may be too few before."""
+    """Convert from where it was left until the page ends; whether it did: the rows may be too few for a formula."""
     n = np.int64(len(data))
     copied, size = progress[COPIED], progress[SIZE]
     behind = progress[AT]
@@ -408,26 +445,15 @@ def _go_on(work, data, out, progress):
         if end < 0:
             continue
         progress[AT] = i
-        s, display, more = np.int64(0), False, np.int64(0)
+        size = _copy(data, copied, i, out, size)
         if kind != DRAWN:
             progress[ROWS_WANTED] = rows_needed(_tags(data, i, end))
             if progress[ROWS_WANTED] > len(work.rows):
+                progress[COPIED], progress[SIZE] = i, size
                 return False
-            s, display = _tex_of(work, data, kind, name_end, end)
-            display |= kind != MATHML and _mode_is_display(data, i, name_end)
-            more = 5 * string_bytes(work.rows, s) + 8
-        progress[BYTES_WANTED] = size + i - copied + more
-        if progress[BYTES_WANTED] > len(out):
-            return False
-        size = _copy(data, copied, i, out, size)
-        if kind != DRAWN:
-            size = _put_formula(work.rows, work.store, s, display, out, size)
+            size = _write_formula(work, data, kind, i, name_end, end, closed, out, size, progress)
         progress[COPIED], progress[SIZE] = closed, size
         copied = behind = closed
-    progress[AT] = n
-    progress[BYTES_WANTED] = size + n - copied
-    if progress[BYTES_WANTED] > len(out):
-        return False
     progress[SIZE] = _copy(data, copied, n, out, size)
     return True
 
@@ -442,12 +468,7 @@ def _with_tex(data):
     progress[_LAST_CLOSE] = n - 1
     while progress[_LAST_CLOSE] >= 0 and data[progress[_LAST_CLOSE]] != 62:
         progress[_LAST_CLOSE] -= 1
-    out = np.empty(n + 1024, np.uint8)
+    out = np.empty(n + MOST_GROWTH + 64, np.uint8)
     while not _go_on(work, data, out, progress):
-        if progress[ROWS_WANTED] > len(work.rows):
-            work = Work(empty_rows(2 * progress[ROWS_WANTED]), work.store, work.text, work.clean)
-        if progress[BYTES_WANTED] > len(out):
-            larger = np.empty(2 * progress[BYTES_WANTED], np.uint8)
-            larger[: progress[SIZE]] = out[: progress[SIZE]]
-            out = larger
+        work = Work(empty_rows(2 * progress[ROWS_WANTED]), work.store, work.text, work.clean)
     return out[: progress[SIZE]]

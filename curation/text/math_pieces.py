@@ -144,13 +144,25 @@ def add_joined(rows, s, t):
 
 
 @leaf
-def string_bytes(rows, s):
+def most_bytes(rows, store, s):
+    """So many bytes at most `put_string` writes."""
     size = np.int64(0)
     piece = rows[s, HEAD]
     while piece:
-        size += rows[piece, END] - rows[piece, START]
+        start, end = np.int64(rows[piece, START]), np.int64(rows[piece, END])
+        size += end - start
+        for i in range(start, end):
+            size += 4 * (store[i] == 38 or store[i] == 60)
         piece = rows[piece, FOLLOWING]
     return size
+
+
+@leaf
+def _would_be_markup(sign, c):
+    """Whether `sign`, a `<` or `&` of the text, would begin a tag or a reference before `c`."""
+    if 97 <= c | 32 <= 122:
+        return True
+    return (c == 33 or c == 47 or c == 63) if sign == 60 else (c == 35 or 48 <= c <= 57)
 
 
 @leaf
@@ -158,6 +170,7 @@ def put_string(rows, store, s, out, at):
     """Write string `s` as text of a page: white space as one blank each, none at its ends; the position behind it."""
     pending = False
     first = at
+    before = np.uint8(0)
     piece = rows[s, HEAD]
     while piece:
         i, end = np.int64(rows[piece, START]), np.int64(rows[piece, END])
@@ -170,20 +183,19 @@ def put_string(rows, store, s, out, at):
                 i += wide
                 continue
             if pending and at > first:
-                out[at] = 32
+                out[at] = before = 32
                 at += 1
             pending = False
+            if (before == 38 or before == 60) and _would_be_markup(before, c):
+                out[at - 1] = 38
+                out[at] = 97 if before == 38 else 108  # &amp; &lt;
+                out[at + 1] = 109 if before == 38 else 116
+                out[at + 2] = 112 if before == 38 else 59
+                out[at + 3] = 59
+                at += 4 if before == 38 else 3
+            out[at] = before = c
+            at += 1
             i += 1
-            if c == 38 or c == 60 or c == 62:  # &amp; &lt; &gt;
-                out[at] = 38
-                out[at + 1] = 97 if c == 38 else 108 if c == 60 else 103
-                out[at + 2] = 109 if c == 38 else 116
-                out[at + 3] = 112 if c == 38 else 59
-                out[at + 4] = 59
-                at += 5 if c == 38 else 4
-            else:
-                out[at] = c
-                at += 1
     return at
 
 
