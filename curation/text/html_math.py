@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from curation.text.compiled import kernel, leaf
+from curation.text.html_blocks import page_array
 from curation.text.html_names import fnv
 from curation.text.math_elements import ascii_letter, attribute, white_space_byte
 from curation.text.math_pieces import (
@@ -28,7 +29,6 @@ from curation.text.math_pieces import (
 )
 from curation.text.mathml import begin, empty_rows, mathml_string, name_at, name_key, rows_needed, work_for
 
-_SIGNS = (b"<math", b"math/tex", b":math", b"<MATH", b":MATH", b"math/mml")
 MOST_FORMULA = 1 << 16
 """Bytes of a formula; longer ones are left to the segmenter, which leaves them out."""
 
@@ -64,11 +64,19 @@ _CDATA, _CDATA_END = _word("<![cdata["), _word("]]>")
 
 def tex_for_math(page: bytes | memoryview) -> bytes | memoryview:
     """The page (UTF-8) with every formula as TeX; the very same object when it holds none."""
-    data = bytes(page)
-    if not (b"math" in data or b"MATH" in data) or not any(sign in data for sign in _SIGNS):
-        return page
-    array = np.frombuffer(data, np.uint8)
-    return memoryview(_with_tex(array))
+    data = page_array(page)
+    return memoryview(_with_tex(data)) if _holds_math(data) else page
+
+
+@kernel
+def _holds_math(data):
+    """Whether `<math`, `:math`, `math/tex` or `math/mml` is somewhere, in letters of any size."""
+    nearest = np.uint8(255)  # bits in which a place differs from what is looked for: so the loop is done 32 bytes at a time
+    for i in range(len(data) - 5):
+        name = (data[i + 1] | 32) ^ 109 | (data[i + 2] | 32) ^ 97 | (data[i + 3] | 32) ^ 116 | (data[i + 4] | 32) ^ 104
+        sign = min(np.uint8(data[i] ^ 60), np.uint8(data[i] ^ 58), np.uint8(data[i + 5] ^ 47))
+        nearest = min(nearest, np.uint8(name | sign))
+    return nearest == 0
 
 
 @leaf
