@@ -130,11 +130,12 @@ def _delimited(tex: str, display: bool) -> str:
 class _Node:
     """An open element: its name, the bytes of its attributes, and what its children became."""
 
-    __slots__ = ("name", "attributes", "children")
+    __slots__ = ("name", "attributes", "children", "before")
 
     def __init__(self, name: str, attributes: str) -> None:
         self.name, self.attributes = name, attributes
         self.children: list[str] = []
+        self.before = 0
 
 
 def tex_of(element: str) -> str:
@@ -151,7 +152,13 @@ def tex_of(element: str) -> str:
         if name is None:
             continue
         name = name.lower()
-        if name in _DROPPED:
+        parent = stack[-1]
+        if name in ("none", "mprescripts") and not (end or dropped or flattened) and parent.name == "mmultiscripts":
+            if name == "none":
+                parent.children.append("")
+            else:
+                parent.before = len(parent.children)
+        elif name in _DROPPED:
             dropped = max(dropped + (-1 if end else 0 if closed else 1), 0)
         elif dropped or (name == "math" and len(stack) == 1):
             continue
@@ -207,6 +214,10 @@ def _made(node: _Node) -> str:
     if name == "mfrac" and two:
         command = r"\binom" if _attributes(node.attributes).get("linethickness") in ("0", "0pt", "0px") else r"\frac"
         return f"{command}{{{parts[0]}}}{{{parts[1]}}}"
+    if name == "mmultiscripts" and parts:
+        before = node.before or len(parts)
+        pre, post = parts[before:], parts[1:before]
+        return ("{}" + _scripts(pre) if pre else "") + _base(parts[0]) + _scripts(post)
     if name == "msqrt":
         return rf"\sqrt{{{_joined(parts)}}}"
     if name == "mroot" and two:
@@ -271,6 +282,14 @@ def _base(tex: str) -> str:
     """What a script hangs on, in braces where it is more than one symbol."""
     single = len(tex) == 1 or (tex.startswith("\\") and tex[1:].isalpha())
     return tex if single or (tex and tex[-1] in ")]|") else f"{{{tex}}}"
+
+
+def _scripts(parts: list[str]) -> str:
+    made = ""
+    for i, part in enumerate(parts):
+        made += "{}" if i and i % 2 == 0 else ""
+        made += f"{'^' if i % 2 else '_'}{{{part}}}" if part else ""
+    return made
 
 
 def _over(base: str, mark: str) -> str:

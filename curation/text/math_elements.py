@@ -32,6 +32,7 @@ from curation.text.math_pieces import (
     MATRIX,
     NEW_ROW,
     NEXT,
+    NOTHING,
     OPENING,
     OVER,
     RIGHT,
@@ -65,6 +66,7 @@ from curation.text.math_symbols import (
     MFRAC,
     MI,
     MLABELEDTR,
+    MMULTISCRIPTS,
     MO,
     MOVER,
     MROOT,
@@ -84,8 +86,9 @@ from curation.text.math_symbols import (
     white_space,
 )
 
-# Columns of an open element's row: its name, where its attributes are, from and to, its first and last child, how many.
-NAME, ATTRIBUTES, ATTRIBUTES_END, FIRST, LAST_CHILD, COUNT, KEY = range(7)
+# Columns of an open element's row: its name, where its attributes are, from and to, its first and last child, how many;
+# the hash of its name; how many children were there at `mprescripts`.
+NAME, ATTRIBUTES, ATTRIBUTES_END, FIRST, LAST_CHILD, COUNT, KEY, BEFORE = range(8)
 
 _OPEN, _CLOSE, _SEPARATORS, _THICKNESS = (np.uint64(fnv(name)) for name in (b"open", b"close", b"separators", b"linethickness"))
 LONGEST_FUNCTION = 6
@@ -375,6 +378,38 @@ def _scripted(rows, name, s, one, two):
 
 
 @leaf
+def _add_scripts(rows, s, child, count):
+    """Add `count` children from `child` on, an index and a power by turns, each pair on a base or on nothing."""
+    for k in range(count):
+        if k > 1 and k % 2 == 0:
+            add_literal(rows, s, NOTHING)
+        if rows[child, HEAD]:
+            add_literal(rows, s, SUP if k % 2 else SUB)
+            sibling = rows[child, NEXT]
+            add_string(rows, s, child)
+            add_literal(rows, s, END_BRACE)
+            child = sibling
+        else:
+            child = rows[child, NEXT]
+
+
+@leaf
+def _multiscripts(rows, d, s):
+    """A base with indices and powers behind it and, from `mprescripts` on, before it."""
+    count = rows[d, COUNT]
+    before = rows[d, BEFORE] if rows[d, BEFORE] else count
+    base = child = rows[d, FIRST]
+    for _ in range(before):
+        child = rows[child, NEXT]
+    if count > before:
+        add_literal(rows, s, NOTHING)
+        _add_scripts(rows, s, child, count - before)
+    first = rows[base, NEXT]
+    _add_base(rows, s, base)
+    _add_scripts(rows, s, first, before - 1)
+
+
+@leaf
 def _add_separated(rows, s, first, separator):
     """Add the strings from `first` on, the separator between them."""
     child = first
@@ -414,6 +449,8 @@ def made(work, d):
         three = rows[two, NEXT]
         _add_base(rows, s, one)
         _add_two(rows, s, SUB, two, END_SUP, three)
+    elif name == MMULTISCRIPTS and count:
+        _multiscripts(rows, d, s)
     elif name == MSQRT:
         add_literal(rows, s, SQRT)
         add_all(rows, s, one)

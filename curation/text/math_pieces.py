@@ -62,11 +62,11 @@ ROWS_PER_TAG = 32
 _LITERALS = (
     " ", "{", "}", "}{", "]{", "_{", "^{", "}_{", "}^{", "\\frac{", "\\binom{", "\\sqrt{", "\\sqrt[", "\\underset{",
     "\\overset{", "\\left", "\\right", ".", "(", ")", ",", "\\begin{matrix} ", " \\\\ ", " \\end{matrix}", " & ", "\\text{",
-    "\\mathrm{", *(f"\\{name}{{" for name in ACCENT_NAMES),
+    "\\mathrm{", "{}", *(f"\\{name}{{" for name in ACCENT_NAMES),
 )  # fmt: skip
 (BLANK, BRACE, END_BRACE, BETWEEN, ROOT_OF, SUB, SUP, END_SUB, END_SUP, FRAC, BINOM, SQRT, ROOT, UNDER, OVER, LEFT, RIGHT, DOT,
- OPENING, CLOSING, COMMA, MATRIX, NEW_ROW, END_MATRIX, CELL, TEXT_OF, ROMAN) = range(27)  # fmt: skip
-FIRST_ACCENT = 27
+ OPENING, CLOSING, COMMA, MATRIX, NEW_ROW, END_MATRIX, CELL, TEXT_OF, ROMAN, NOTHING) = range(28)  # fmt: skip
+FIRST_ACCENT = 28
 LITERALS = np.frombuffer("".join(_LITERALS).encode(), np.uint8)
 _LITERAL_AT = np.cumsum([0, *(len(tex) for tex in _LITERALS)]).astype(np.int32)
 _LITERAL_LAST = np.array([ord(tex[-1]) for tex in _LITERALS], np.int32)

@@ -120,11 +120,11 @@ FUNCTION_KEYS, FUNCTION_FLAGS = hash_table(
 
 _ELEMENTS = (
     "", "mi", "mn", "mo", "mtext", "ms", "mfrac", "msqrt", "mroot", "msup", "msub", "msubsup", "munder", "mover", "munderover",
-    "mfenced", "mtable", "mtr", "mlabeledtr", "mspace", "mrow", "math", "mstyle",
-    "annotation", "annotation-xml", "mphantom", "maligngroup", "malignmark", "mprescripts", "none",
+    "mfenced", "mtable", "mtr", "mlabeledtr", "mspace", "mrow", "math", "mstyle", "mmultiscripts", "mprescripts", "none",
+    "annotation", "annotation-xml", "mphantom", "maligngroup", "malignmark",
 )  # fmt: skip
 (_, MI, MN, MO, MTEXT, MS, MFRAC, MSQRT, MROOT, MSUP, MSUB, MSUBSUP, MUNDER, MOVER, MUNDEROVER, MFENCED, MTABLE, MTR,
- MLABELEDTR, MSPACE, MROW, MATH, MSTYLE, DROPPED) = range(24)  # fmt: skip
+ MLABELEDTR, MSPACE, MROW, MATH, MSTYLE, MMULTISCRIPTS, MPRESCRIPTS, NO_SCRIPT, DROPPED) = range(27)  # fmt: skip
 ELEMENT_KEYS, ELEMENT_IDS = hash_table({name.encode(): min(i, DROPPED) for i, name in enumerate(_ELEMENTS) if i}, 7)
 """Hash of an element's name -> one of the numbers above. The content of a DROPPED one is left out."""
 

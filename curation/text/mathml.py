@@ -15,6 +15,7 @@ from curation.text.html_names import FNV_PRIME, FNV_START, look_up
 from curation.text.math_elements import (
     ATTRIBUTES,
     ATTRIBUTES_END,
+    BEFORE,
     COUNT,
     FIRST,
     KEY,
@@ -40,7 +41,20 @@ from curation.text.math_pieces import (
     symbols,
     unescape,
 )
-from curation.text.math_symbols import DROPPED, ELEMENT_IDS, ELEMENT_KEYS, MATH, MI, MROW, MS, MSTYLE, MTABLE
+from curation.text.math_symbols import (
+    DROPPED,
+    ELEMENT_IDS,
+    ELEMENT_KEYS,
+    MATH,
+    MI,
+    MMULTISCRIPTS,
+    MPRESCRIPTS,
+    MROW,
+    MS,
+    MSTYLE,
+    MTABLE,
+    NO_SCRIPT,
+)
 
 DEEPEST = 100
 """So many elements are open at most, the outermost among them; the tags of those within are passed over."""
@@ -183,7 +197,7 @@ def _add_text(work, d, start, end):
 @leaf
 def _open(rows, d, name, key, start, end):
     rows[d, NAME], rows[d, ATTRIBUTES], rows[d, ATTRIBUTES_END], rows[d, KEY] = name, start, end, key
-    rows[d, FIRST] = rows[d, LAST_CHILD] = rows[d, COUNT] = 0
+    rows[d, FIRST] = rows[d, LAST_CHILD] = rows[d, COUNT] = rows[d, BEFORE] = 0
     rows[_COUNTS + (key >> 3 & 31), key & 7] += 1
 
 
@@ -256,7 +270,13 @@ def mathml_string(work, data, start, end):
         if kind == OTHER_TOKEN:
             continue
         name = look_up(ELEMENT_KEYS, ELEMENT_IDS, full_key)
-        if name == DROPPED:
+        placed = MPRESCRIPTS <= name <= NO_SCRIPT and kind != END_TOKEN and rows[top, NAME] == MMULTISCRIPTS and not flattened
+        if placed and not dropped:
+            if name == NO_SCRIPT:
+                _add_child(rows, top, new_string(rows))
+            else:
+                rows[top, BEFORE] = rows[top, COUNT]
+        elif MPRESCRIPTS <= name <= DROPPED:
             dropped = max(dropped + (kind == START_TOKEN) - (kind == END_TOKEN), 0)
         elif dropped or (name == MATH and top == ROOT_ROW):
             continue

@@ -65,6 +65,9 @@ def tex_of(element: str) -> str:
         ("<msup><mrow><mo>(</mo><mi>x</mi><mo>)</mo></mrow><mn>2</mn></msup>", "(x)^{2}"),
         ("<mi>a</mi><mo><</mo><mi>b</mi>", "a<b"),
         ("<mtext>  a &nbsp; b\n</mtext>", r"\text{a b}"),
+        ("<mmultiscripts><mi>R</mi><mi>i</mi><none/><mi>j</mi><mi>k</mi><mprescripts/><none></none><mi>l</mi></mmultiscripts>",
+         "{}^{l}R_{i}{}_{j}^{k}"),
+        ("<mmultiscripts><mi>C</mi><mprescripts/><mn>6</mn><mn>14</mn></mmultiscripts>", "{}_{6}^{14}C"),
         ("<mstyle><mi>x</mi>", "x"),
         ("", ""),
     ],
@@ -110,6 +113,7 @@ def test_a_page_without_formulas_is_not_copied() -> None:
 _TAGS = (
     "math", "mi", "mo", "mn", "mtext", "mrow", "mfrac", "msqrt", "mroot", "msup", "msub", "msubsup", "munder", "mover",
     "mtable", "munderover", "mfenced", "mtr", "mtd", "mspace", "mstyle", "mphantom", "semantics", "m:mi", "x-y",
+    "mmultiscripts", "none", "mprescripts",
 )  # fmt: skip
 _ATTRIBUTES = ("", "", "", " open='['", ' close="⟩"', " separators=';|'", " separators=''", " linethickness=0", " open", " a='")
 _SIGNS = "xy1α→−ε∑¯^~_-{}\\$%&<;> \u00a0\n\u2003ж中𝐫𝟎ﬀ|)]'\"" + "".join(sorted(SYMBOLS)[:40])
