@@ -17,6 +17,8 @@ from curation.text.html_names import fnv
 from curation.text.math_elements import ascii_letter, attribute, white_space_byte
 from curation.text.math_pieces import (
     HEAD,
+    MANY,
+    NOT,
     OTHER,
     STORE,
     Work,
@@ -39,7 +41,7 @@ NONE, MATHML, TEX_SCRIPT, MATHML_SCRIPT, DRAWN = range(5)
 # Places in `progress`: the next end of a formula, of a script; whether a drawing without an end was found; the last `>`;
 # where the page is read, up to where it was copied; bytes written; rows the next formula needs; bytes of formulas whose TeX
 # was too long.
-_MATH_END, _SCRIPT_END, _NO_DRAWING, _LAST_CLOSE, AT, COPIED, SIZE, ROWS_WANTED, IN_VAIN = range(9)
+_MATH_END, _SCRIPT_END, _NO_DRAWING, _LAST_CLOSE, AT, COPIED, SIZE, ROWS_WANTED, IN_VAIN = (np.int64(i) for i in range(9))
 PLACES = 9
 
 _ALTTEXT, _DISPLAY, _ENCODING, _MODE, _TYPE, _CLASS = (
@@ -227,7 +229,7 @@ def _stored(rows, first, behind):
     rows[0, STORE] = behind
     s = new_string(rows)
     if behind > first:
-        add_piece(rows, s, first, behind, OTHER, 2, 0, 0, 0)
+        add_piece(rows, s, first, behind, OTHER, MANY, NOT, NOT, NOT)
     return s
 
 
@@ -356,12 +358,12 @@ def _put_signs(out, at, count):
 def _put_formula(rows, store, s, display, out, at):
     """Write a string between dollar signs; a blank where it is empty. The position behind."""
     out[at] = 32
-    begun = _put_signs(out, at + display, 1 + display)
+    begun = _put_signs(out, at + display, np.int64(1) + display)
     behind = put_string(rows, store, s, out, begun)
     if behind == begun:
         out[at] = 32
         return at + 1
-    behind = _put_signs(out, behind, 1 + display)
+    behind = _put_signs(out, behind, np.int64(1) + display)
     out[behind] = 32
     return behind + display
 
@@ -369,7 +371,7 @@ def _put_formula(rows, store, s, display, out, at):
 @leaf
 def _put_characters(data, start, end, out, at):
     """Write what is no tag in data[start:end], as it is, between dollar signs; the position behind."""
-    at = _put_signs(out, at, 1)
+    at = _put_signs(out, at, np.int64(1))
     i = start
     while i < end:
         c = data[i]
@@ -383,7 +385,7 @@ def _put_characters(data, start, end, out, at):
         out[at] = c
         at += 1
         i += 1
-    return _put_signs(out, at, 1)
+    return _put_signs(out, at, np.int64(1))
 
 
 @leaf

@@ -29,9 +29,11 @@ from curation.text.math_pieces import (
     HEAD,
     LAST,
     LEFT,
+    MANY,
     MATRIX,
     NEW_ROW,
     NEXT,
+    NOT,
     NOTHING,
     OPENING,
     OVER,
@@ -193,7 +195,7 @@ def _add_copy(rows, store, s, text, size, escaped):
             store[at] = c
             at += 1
     rows[0, STORE] = at
-    add_piece(rows, s, first, at, OTHER, 2, np.int64(store[at - 1]), 0, 0)
+    add_piece(rows, s, first, at, OTHER, MANY, np.int64(store[at - 1]), NOT, NOT)
 
 
 @leaf
@@ -230,7 +232,7 @@ def _leaf_string(rows, store, text, name):
         for i in range(size):
             store[first + 1 + i] = text[i]
         rows[0, STORE] = first + 1 + size
-        add_piece(rows, s, first, first + 1 + size, COMMAND, 2, np.int64(text[size - 1]), function & LIMIT, 0)
+        add_piece(rows, s, first, first + 1 + size, COMMAND, MANY, np.int64(text[size - 1]), function & LIMIT, NOT)
     elif size == 0:
         add_literal(rows, s, BLANK)
     else:

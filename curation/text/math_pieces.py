@@ -40,7 +40,7 @@ from curation.text.math_symbols import (
 class Work(NamedTuple):
     """Arrays the conversion of a page's formulas works in, one after the other."""
 
-    rows: np.ndarray  # int32 [r, 8]: the state, the open elements, how many of a name are open; then strings and pieces
+    rows: np.ndarray  # int64 [r, 8]: the state, the open elements, how many of a name are open; then strings and pieces
     store: np.ndarray  # uint8: the literals, then what was made of a formula
     text: np.ndarray  # uint8: characters of the leaf being read
     clean: np.ndarray  # uint8: the formula without its comments
@@ -54,6 +54,8 @@ HEAD, TAIL, NEXT, SHAPE, CHARS, LAST, FLAGS, ACCENT = range(8)
 COLUMNS = 8
 # Columns of a piece: where in the store, from and to, and the piece behind (0: none).
 START, END, FOLLOWING = range(3)
+NOT, MANY = np.int64(0), np.int64(2)
+"""No flag and no accent; more characters than one."""
 STORE_PER_BYTE = 17
 r"""A byte of a formula makes at most so many of its store: `\` in a text becomes `\textbackslash{}`."""
 ROWS_PER_TAG = 32
@@ -65,12 +67,14 @@ _LITERALS = (
     "\\mathrm{", "{}", *(f"\\{name}{{" for name in ACCENT_NAMES),
 )  # fmt: skip
 (BLANK, BRACE, END_BRACE, BETWEEN, ROOT_OF, SUB, SUP, END_SUB, END_SUP, FRAC, BINOM, SQRT, ROOT, UNDER, OVER, LEFT, RIGHT, DOT,
- OPENING, CLOSING, COMMA, MATRIX, NEW_ROW, END_MATRIX, CELL, TEXT_OF, ROMAN, NOTHING) = range(28)  # fmt: skip
-FIRST_ACCENT = 28
+ OPENING, CLOSING, COMMA, MATRIX, NEW_ROW, END_MATRIX, CELL, TEXT_OF, ROMAN, NOTHING) = (
+    np.int64(i) for i in range(28)
+)  # fmt: skip
+FIRST_ACCENT = np.int64(28)
 LITERALS = np.frombuffer("".join(_LITERALS).encode(), np.uint8)
-_LITERAL_AT = np.cumsum([0, *(len(tex) for tex in _LITERALS)]).astype(np.int32)
-_LITERAL_LAST = np.array([ord(tex[-1]) for tex in _LITERALS], np.int32)
-_LITERAL_SHAPE = np.array([COMMAND if tex in ("\\left", "\\right") else OTHER for tex in _LITERALS], np.int32)
+_LITERAL_AT = np.cumsum([0, *(len(tex) for tex in _LITERALS)])
+_LITERAL_LAST = np.array([ord(tex[-1]) for tex in _LITERALS], np.int64)
+_LITERAL_SHAPE = np.array([COMMAND if tex in ("\\left", "\\right") else OTHER for tex in _LITERALS], np.int64)
 
 
 @leaf
@@ -124,7 +128,7 @@ def add_piece(rows, s, start, end, shape, chars, last, flags, accent):
 def add_literal(rows, s, literal):
     start, end = np.int64(_LITERAL_AT[literal]), np.int64(_LITERAL_AT[literal + 1])
     shape, last = np.int64(_LITERAL_SHAPE[literal]), np.int64(_LITERAL_LAST[literal])
-    add_piece(rows, s, start, end, shape, min(end - start, 2), last, 0, 0)
+    add_piece(rows, s, start, end, shape, min(end - start, MANY), last, NOT, NOT)
 
 
 @leaf
@@ -243,7 +247,7 @@ def symbols(rows, store, text, start, end):
     """A new string: text[start:end], each character as its TeX."""
     s = new_string(rows)
     first = at = np.int64(rows[0, STORE])
-    shape, chars, flags, accent = EMPTY, 0, 0, np.int64(0)
+    shape, chars, flags, accent = EMPTY, NOT, NOT, NOT
     i = start
     while i < end:
         point, i = point_at(text, i, end)
@@ -256,17 +260,17 @@ def symbols(rows, store, text, start, end):
                 continue
             new_shape, new_flags = np.int64(SYMBOL_SHAPE[symbol]), np.int64(SYMBOL_FLAGS[symbol])
         else:
-            size = 1
+            size = np.int64(1)
             new_shape = LETTERS if 97 <= point | 32 <= 122 else OTHER
-            new_flags = LETTER_FIRST if is_letter(point) else 0
+            new_flags = LETTER_FIRST if is_letter(point) else NOT
         if new_flags & LETTER_FIRST and (shape in (COMMAND, OPEN)):
             store[at] = 32
             at += 1
             shape = OTHER
         if at == first:
-            chars, flags, accent = min(size, 2), new_flags, accent_of(point)
+            chars, flags, accent = min(size, MANY), new_flags, accent_of(point)
         else:
-            chars, flags, accent = 2, flags & LETTER_FIRST, np.int64(0)
+            chars, flags, accent = MANY, flags & LETTER_FIRST, NOT
         shape = shape_of_both(shape, new_shape)
         if symbol:
             for k in range(SYMBOL_AT[symbol], SYMBOL_AT[symbol + 1]):

@@ -15,10 +15,12 @@ from curation.text.html_names import hash_table
 
 # How a piece of TeX ends, which tells whether a letter behind it needs a blank. LETTERS: ASCII letters and nothing else;
 # COMMAND: one command and nothing else, as `\alpha`; OPEN: something that ends with a command.
-EMPTY, LETTERS, COMMAND, OPEN, OTHER = range(5)
+EMPTY, LETTERS, COMMAND, OPEN, OTHER = (np.int64(i) for i in range(5))
+
+# np.int64 here and elsewhere: of a plain constant numba would compile each function it is given to anew.
 
 # What else is known of a piece of TeX. LIMIT: a command that takes what stands under it as its index.
-LETTER_FIRST, LIMIT = 1, 2
+LETTER_FIRST, LIMIT = np.int64(1), np.int64(2)
 
 FUNCTION_NAMES = """
 arccos arcsin arctan arg cos cosh cot coth csc deg det dim exp gcd hom inf ker lg lim liminf limsup ln log

@@ -60,12 +60,12 @@ DEEPEST = 100
 """So many elements are open at most, the outermost among them; the tags of those within are passed over."""
 LONGEST_NAME, LONGEST_PREFIX = 31, 8
 _KEY_MASK = np.uint64(0x7FFFFFFF)
-# What `_tag` tells: the kind, and of a tag the number of its name and where its attributes are, from and to.
+# What `_token` tells: the kind, and of a tag the number of its name and where its attributes are, from and to.
 TEXT_TOKEN, OTHER_TOKEN, START_TOKEN, EMPTY_TOKEN, END_TOKEN = range(5)
 
 
 # Rows: the state, the open elements, counts of their names' keys, then strings and pieces.
-ROOT_ROW = 1
+ROOT_ROW = np.int64(1)
 _COUNTS = ROOT_ROW + DEEPEST + 1
 _COUNT_BITS = 8
 _FREE = _COUNTS + (1 << _COUNT_BITS) // COLUMNS
@@ -80,8 +80,10 @@ def rows_needed(tags):
 @inlined
 def empty_rows(count):
     """So many rows, at least `rows_needed(0)`, with nothing in them."""
-    rows = np.empty((count, COLUMNS), np.int32)
-    rows[:_FREE] = 0
+    rows = np.empty((count, COLUMNS), np.int64)
+    for row in range(_FREE):
+        for column in range(COLUMNS):
+            rows[row, column] = 0
     return rows
 
 
@@ -89,8 +91,9 @@ def empty_rows(count):
 def work_for(size):
     """Room for formulas of up to `size` bytes, but for their tags."""
     store = np.empty(len(LITERALS) + STORE_PER_BYTE * size + 64, np.uint8)
-    store[: len(LITERALS)] = LITERALS
-    return Work(empty_rows(rows_needed(0)), store, np.empty(2 * size + 64, np.uint8), np.empty(size + 64, np.uint8))
+    for i in range(len(LITERALS)):
+        store[i] = LITERALS[i]
+    return Work(empty_rows(rows_needed(np.int64(0))), store, np.empty(2 * size + 64, np.uint8), np.empty(size + 64, np.uint8))
 
 
 @leaf
