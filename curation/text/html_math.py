@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from curation.text.byte_scans import copied_to, holds_four, tags_in
 from curation.text.compiled import kernel, leaf
 from curation.text.html_blocks import page_array
 from curation.text.html_names import fnv
@@ -270,6 +271,8 @@ def _is_note(data, at, end):
 @leaf
 def _tex_note(data, at, end):
     """(start, end) of the TeX in the first annotation of it in data[at:end]; (-1, -1) without one that ends."""
+    if not holds_four(data, at, end, 110, 110, 111, 116):  # annotation
+        return np.int64(-1), np.int64(-1)
     for i in range(at, end):
         if data[i] != 60:
             continue
@@ -408,23 +411,6 @@ def _behind_formula(data, n, kind, at, name_end, ends):
 
 
 @leaf
-def _tags(data, start, end):
-    """Number of `<` in data[start:end]."""
-    count = np.int64(0)
-    for i in range(start, end):
-        count += data[i] == 60
-    return count
-
-
-@leaf
-def _copy(data, start, end, out, at):
-    for i in range(start, end):
-        out[at] = data[i]
-        at += 1
-    return at
-
-
-@leaf
 def _write_formula(work, data, kind, at, name_end, end, closed, out, size, progress):
     """Write the formula data[at:closed], whose content ends at `end`, as TeX, or its characters where that would be longer
     than the page up to its end by more than MOST_GROWTH; the size of `out` then."""
@@ -455,16 +441,16 @@ def _go_on(work, data, out, progress):
         if end < 0:
             continue
         progress[AT] = i
-        size = _copy(data, copied, i, out, size)
+        size = copied_to(data, copied, i, out, size)
         if kind != DRAWN:
-            progress[ROWS_WANTED] = rows_needed(_tags(data, i, end))
+            progress[ROWS_WANTED] = rows_needed(tags_in(data, i, end))
             if progress[ROWS_WANTED] > len(work.rows):
                 progress[COPIED], progress[SIZE] = i, size
                 return False
             size = _write_formula(work, data, kind, i, name_end, end, closed, out, size, progress)
         progress[COPIED], progress[SIZE] = closed, size
         copied = behind = closed
-    progress[SIZE] = _copy(data, copied, n, out, size)
+    progress[SIZE] = copied_to(data, copied, n, out, size)
     return True
 
 

@@ -153,10 +153,10 @@ def most_bytes(rows, store, s):
     size = np.int64(0)
     piece = rows[s, HEAD]
     while piece:
-        start, end = np.int64(rows[piece, START]), np.int64(rows[piece, END])
-        size += end - start
-        for i in range(start, end):
-            size += 4 * (store[i] == 38 or store[i] == 60)
+        start, length = np.uint64(rows[piece, START]), rows[piece, END] - rows[piece, START]
+        size += length
+        for k in range(np.uint64(length)):
+            size += 4 * ((store[start + k] == 38) | (store[start + k] == 60))
         piece = rows[piece, FOLLOWING]
     return size
 

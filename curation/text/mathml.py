@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from curation.text.byte_scans import copied_to, holds_four
 from curation.text.compiled import inlined, leaf
 from curation.text.html_names import FNV_PRIME, FNV_START, look_up
 from curation.text.math_elements import (
@@ -107,6 +108,8 @@ def begin(rows):
 @leaf
 def _without_comments(data, start, end, clean):
     """Copy data[start:end] but its comments to `clean`; the size of that. A comment without an end stays."""
+    if not holds_four(data, start, end, 60, 33, 45, 45):
+        return copied_to(data, start, end, clean, np.int64(0))
     size = np.int64(0)
     i = start
     closed = True
