@@ -244,12 +244,12 @@ def _made(node: _Node) -> str:
 
 
 def _leaf(name: str, text: str) -> str:
+    if name in ("mi", "mo", "mtext") and text in _FUNCTIONS:
+        return f"\\{text}"
     if name in ("mtext", "ms"):
         return rf"\text{{{_TEXT_SPECIAL.sub(_escaped, text)}}}" if text else " "
     if name == "mi" and len(text) > 1 and text.isascii() and text.isalpha():
-        return f"\\{text}" if text in _FUNCTIONS else rf"\mathrm{{{text}}}"
-    if name == "mo" and text in _FUNCTIONS:
-        return f"\\{text}"
+        return rf"\mathrm{{{text}}}"
     return _symbols(text)
 
 
