@@ -106,8 +106,8 @@ def report(pages: int, runs: dict[str, list[float]], facts: dict[str, dict[str, 
         "# Whole recipes against datatrove's FineWeb pipeline",
         "",
         "Made by `make bench` (benchmarks/whole_recipe.py; its docstring says how it is measured). "
-        f"{pages} distinct real pages of the extraction gold sets in one WARC.gz. {platform.machine()}, Python {platform.python_version()}, one core each, "
-        f"{ROUNDS} interleaved rounds, median; ratios are what counts.",
+        f"{pages} distinct real pages of the extraction gold sets in one WARC.gz. {platform.machine()}, Python "
+        f"{platform.python_version()}, one core each, {ROUNDS} interleaved rounds, median; ratios are what counts.",
         "",
         "Versions: " + ", ".join(f"{name} {version(name)}" for name in names) + ".",
         "",
