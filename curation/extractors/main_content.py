@@ -25,7 +25,7 @@ from curation.text.block_text import expand, render, select
 from curation.text.html_blocks import END, LINK_BYTES, LINKS, page_array, segment
 from curation.text.html_math import tex_for_math
 from curation.text.html_names import TAG_NAMES
-from curation.text.trees import Trees, from_dump, packed, probabilities
+from curation.text.trees import PackedTrees, Trees, from_dump, packed, probabilities
 
 PACKAGE_DATA = ("main_content.npz",)
 MODEL = Path(__file__).with_name("main_content.npz")
@@ -110,10 +110,10 @@ def read_page(page: bytes | memoryview) -> Reading | None:
 
 
 class BlockModel(NamedTuple):
-    """The two stages, packed for the walk."""
+    """The two stages."""
 
-    first: tuple[np.ndarray, np.ndarray, np.ndarray]
-    second: tuple[np.ndarray, np.ndarray, np.ndarray]
+    first: PackedTrees
+    second: PackedTrees
 
     def answers(self, reading: Reading) -> np.ndarray:
         """Probability of main content (float32) for each group of blocks."""
@@ -137,14 +137,14 @@ def load_model(path: Path = MODEL) -> BlockModel:
     """The model in a file of `save_model`. Raises ModelError when it is none or was trained with other features."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            stages = [Trees(*(arrays[f"{stage}_{name}"] for name in Trees._fields)) for stage in _COLUMNS]
+            stages = [packed(Trees(*(arrays[f"{stage}_{name}"] for name in Trees._fields))) for stage in _COLUMNS]
             known = tuple(arrays["tag_names"]) == TAG_NAMES
             known &= all(tuple(arrays[f"{stage}_names"]) == names for stage, names in _COLUMNS.items())
     except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
         raise ModelError(f"extractors/main_content: {path} is no model of this stage: {error}") from error
     if not known:
         raise ModelError(f"extractors/main_content: {path} was trained with other features than this version has; train anew")
-    return BlockModel(*(packed(stage) for stage in stages))
+    return BlockModel(*stages)
 
 
 def chosen_text(
