@@ -16,7 +16,6 @@ import numpy as np
 
 from curation.text.compiled import kernel, leaf
 
-
 MOST_LEAVES = 32
 """Of a tree: they are the bits of a number."""
 LANES, FEW_LANES = 64, 32

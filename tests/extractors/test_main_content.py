@@ -177,7 +177,7 @@ def test_every_number_of_rows_is_answered_row_by_row(rows: int) -> None:
     with np.load(MODEL) as arrays:
         trees = Trees(*(arrays[f"second_{name}"] for name in Trees._fields))
     random_ = np.random.default_rng(rows)
-    table = random_.choice(trees.thresholds, (rows, len(SECOND_FEATURES))) + random_.integers(0, 2, (rows, 1)).astype(np.float32)
+    table = random_.choice(trees.thresholds, (rows, len(SECOND_FEATURES))) + random_.integers(0, 2, (rows, 1))
     wanted = []
     for row in table.astype(np.float32):
         total = 0.0
