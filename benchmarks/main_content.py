@@ -41,7 +41,7 @@ SETS = {**GOLD_SETS, **MORE_GOLD_SETS}
 TIMED = ("scrapinghub", "readability", "cleaneval")
 ROUNDS, COUNTED = 7, 2000
 LIBRARIES = ("trafilatura", "resiliparse", "lxml", "lightgbm", "numba", "polars")
-OPTIONS = {"threshold": 0.5, "comments": False, "headline": True, "markdown": False, "model": ""}
+OPTIONS = {"threshold": 0.5, "comments": False, "headline": True, "markdown": False, "tables": "data", "model": ""}
 Lines = Iterator[str]
 
 
