@@ -21,8 +21,9 @@ from curation.errors import ModelError, RecipeError, explain_mismatch
 from curation.extractors.guarded import TITLE_WITHIN, GuardedExtractor, PageFields, PageFunction, page_title
 from curation.options import place_of
 from curation.text.block_features import FEATURES, SECOND_FEATURES, features, second_features
+from curation.text.block_groups import groups_of, tree_of_groups
 from curation.text.block_text import expand, render, select
-from curation.text.html_blocks import END, LINK_BYTES, LINKS, page_array, segment
+from curation.text.html_blocks import page_array, segment
 from curation.text.html_math import tex_for_math
 from curation.text.html_names import TAG_NAMES
 from curation.text.trees import PackedTrees, Trees, from_dump, packed, probabilities
@@ -83,7 +84,8 @@ class MainContent(GuardedExtractor):
 
 
 class Reading(NamedTuple):
-    """A page as the model sees it: see `segment` and `features`. Each of `groups` is a run of `stride` blocks."""
+    """A page as the model sees it: see `segment` and `features`. Each of `groups` is a run of `stride` blocks; `hung` are the
+    groups by the numbers of elements in `tree`, the part of the tree they need. Without runs these are blocks and elements."""
 
     elements: np.ndarray
     blocks: np.ndarray
@@ -92,11 +94,13 @@ class Reading(NamedTuple):
     stride: int
     features: np.ndarray
     measures: np.ndarray
+    tree: np.ndarray
+    hung: np.ndarray
     wider: np.ndarray
 
     def second(self, answers: np.ndarray) -> np.ndarray:
         """Features of the second stage for the answers (float32) of the first."""
-        return second_features(self.elements, self.wider, self.groups, self.measures, answers)
+        return second_features(self.tree, self.wider, self.hung, self.measures, answers)
 
 
 def read_page(page: bytes | memoryview) -> Reading | None:
@@ -106,14 +110,12 @@ def read_page(page: bytes | memoryview) -> Reading | None:
     if not len(blocks):
         return None
     stride = -(-len(blocks) // (BLOCKS + BLOCKS_PER_KB * len(data) // 1000))
-    groups = blocks
+    groups, tree, hung = blocks, elements, blocks
     if stride > 1:
-        groups = blocks[::stride].copy()
-        groups[:, END] = np.append(blocks[stride - 1 :: stride, END], blocks[-1, END])[: len(groups)]
-        for column in (LINK_BYTES, LINKS):
-            groups[:, column] = np.add.reduceat(blocks[:, column], np.arange(0, len(blocks), stride))
-    found, measures, wider = features(data, elements, signatures, groups, text, title_start, title_end)
-    return Reading(elements, blocks, text, groups, stride, found, measures, wider)
+        groups = groups_of(blocks, stride)
+        tree, signatures, hung = tree_of_groups(elements, signatures, groups)
+    found, measures, wider = features(data, tree, signatures, hung, text, title_start, title_end)
+    return Reading(elements, blocks, text, groups, stride, found, measures, tree, hung, wider)
 
 
 class BlockModel(NamedTuple):
