@@ -35,6 +35,8 @@ MOST_BYTES = 1 << 30
 BLOCKS, BLOCKS_PER_KB = 1000, 1
 """So many blocks of a page are answered for one by one; above that runs of neighbours are, which bounds the cost of a page
 by its size. One page in 200 of the gold sets has more."""
+ELEMENTS = 5000
+"""Of more elements those without a block within are left out before numbers are made, which changes none."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class MainContent(GuardedExtractor):
 
 class Reading(NamedTuple):
     """A page as the model sees it: see `segment` and `features`. Each of `groups` is a run of `stride` blocks; `hung` are the
-    groups by the numbers of elements in `tree`, the part of the tree they need. Without runs these are blocks and elements."""
+    groups by the numbers of elements in `tree`, the part of a large tree that they need."""
 
     elements: np.ndarray
     blocks: np.ndarray
@@ -110,9 +112,9 @@ def read_page(page: bytes | memoryview) -> Reading | None:
     if not len(blocks):
         return None
     stride = -(-len(blocks) // (BLOCKS + BLOCKS_PER_KB * len(data) // 1000))
-    groups, tree, hung = blocks, elements, blocks
-    if stride > 1:
-        groups = groups_of(blocks, stride)
+    groups = groups_of(blocks, stride) if stride > 1 else blocks
+    tree, hung = elements, groups
+    if len(elements) > ELEMENTS:
         tree, signatures, hung = tree_of_groups(elements, signatures, groups)
     found, measures, wider = features(data, tree, signatures, hung, text, title_start, title_end)
     return Reading(elements, blocks, text, groups, stride, found, measures, tree, hung, wider)

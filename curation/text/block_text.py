@@ -191,8 +191,9 @@ def select(elements, blocks, measures, text, given, threshold, comments, headlin
 def expand(keep, stride, count):
     """bool [count]: `keep` of groups of `stride` blocks, for each block."""
     out = np.empty(count, np.bool_)
-    for b in range(count):
-        out[b] = keep[b // stride]
+    for g in range(len(keep)):
+        for b in range(g * stride, min((g + 1) * stride, count)):
+            out[b] = keep[g]
     return out
 
 

@@ -11,6 +11,9 @@ Source: ours, after the measurements of Kohlschütter et al., WSDM 2010 (blocks)
 
 from __future__ import annotations
 
+from itertools import accumulate
+from math import prod
+
 import numpy as np
 
 from curation.text.compiled import kernel, leaf
@@ -107,18 +110,28 @@ def segment(data: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nd
     `elements` int32 [e, ELEMENT_COLUMNS], parents before children; `signatures` uint64 [e], of tag and class names; `blocks`
     int32 [b, BLOCK_COLUMNS] in the order of the page; `text` uint8; the title's bytes of the page, from and to.
     """
-    # The tables are made here, not in the kernel: numpy asks for large memory pages, and on pages of very many tags
-    # most of the time would go into getting small ones. An element takes three bytes of a page at least, a block four.
     n = len(data)
     tags = _tags(data)
+    # An element takes three bytes of a page at least, a block four.
     most_elements, most_blocks = min(tags, n // 3) + 2, min(tags, n // 4) + 2
-    elements = np.empty((most_elements, ELEMENT_COLUMNS), np.int32)
-    signatures = np.empty(most_elements, np.uint64)
-    stack = np.empty((2, most_elements), np.int32)
-    blocks = np.empty((most_blocks, BLOCK_COLUMNS), np.int32)
-    text = np.empty(n + n // 4 + 16, np.uint8)
+    signatures, elements, stack, blocks, text = _tables(
+        ((most_elements,), np.uint64),
+        ((most_elements, ELEMENT_COLUMNS), np.int32),
+        ((2, most_elements), np.int32),
+        ((most_blocks, BLOCK_COLUMNS), np.int32),
+        ((n + n // 4 + 16,), np.uint8),
+    )
     e, b, size, title_start, title_end = _fill(data, elements, signatures, blocks, text, stack[0], stack[1])
     return elements[:e], signatures[:e], blocks[:b], text[:size], title_start, title_end
+
+
+def _tables(*wanted: tuple[tuple[int, ...], type]) -> list[np.ndarray]:
+    """Empty arrays of these shapes and types, in one piece of memory and not made by the kernel: numpy asks for large memory
+    pages, and on pages of very many tags most of the time would go into getting small ones."""
+    sizes = [prod(shape) * np.dtype(kind).itemsize + 63 & ~63 for shape, kind in wanted]
+    memory = np.empty(sum(sizes), np.uint8)
+    places = accumulate(sizes, initial=0)
+    return [np.ndarray(shape, kind, memory, place) for (shape, kind), place in zip(wanted, places, strict=False)]
 
 
 @kernel
