@@ -50,7 +50,8 @@ NOTES: dict[str, list[str]] = {
         "kilobyte, runs of neighbours are answered for together, so that the model's share is bounded. Formulas are read in "
         "Python: a page pays at most for one megabyte of them.",
         "The bar of 20 ms a megabyte holds but for pages of formulas, and for texts that are all combining marks or letters "
-        "in parts: most of their time goes into the NFC form that every text is identified by, whatever extracted it. Mutated pages (tests/extractors/test_main_content.py, 100,000): none above 20 ms and 20 ms a megabyte once warm.",
+        "in parts: most of their time goes into the NFC form that every text is identified by, whatever extracted it. "
+        "Mutated pages (tests/extractors/test_main_content.py, 100,000): none above 20 ms and 20 ms a megabyte once warm.",
     ],
 }
 
