@@ -8,7 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from curation.text.compiled import leaf
-from curation.text.html_names import FNV_PRIME, FNV_START, fnv, look_up
+from curation.text.html_names import fnv
+from curation.text.math_leaves import leaf_string
 from curation.text.math_pieces import (
     ACCENT,
     BETWEEN,
@@ -29,29 +30,22 @@ from curation.text.math_pieces import (
     HEAD,
     LAST,
     LEFT,
-    MANY,
     MATRIX,
     NEW_ROW,
     NEXT,
-    NOT,
     NOTHING,
     OPENING,
     OVER,
     RIGHT,
-    ROMAN,
     ROOT,
     ROOT_OF,
     SHAPE,
     SQRT,
-    STORE,
     SUB,
     SUP,
-    TEXT,
-    TEXT_OF,
     UNDER,
     add_joined,
     add_literal,
-    add_piece,
     add_string,
     new_string,
     stripped,
@@ -61,15 +55,12 @@ from curation.text.math_pieces import (
 from curation.text.math_symbols import (
     BAR,
     COMMAND,
-    FUNCTION_FLAGS,
-    FUNCTION_KEYS,
     LIMIT,
     MFENCED,
     MFRAC,
     MI,
     MLABELEDTR,
     MMULTISCRIPTS,
-    MO,
     MOVER,
     MROOT,
     MS,
@@ -79,170 +70,19 @@ from curation.text.math_symbols import (
     MSUBSUP,
     MSUP,
     MTABLE,
-    MTEXT,
     MTR,
     MUNDER,
     MUNDEROVER,
-    OTHER,
     OVERLINE,
     white_space,
 )
+from curation.text.tag_scans import attribute
 
 # Columns of an open element's row: its name, where its attributes are, from and to, its first and last child, how many;
 # the hash of its name; how many children were there at `mprescripts`.
 NAME, ATTRIBUTES, ATTRIBUTES_END, FIRST, LAST_CHILD, COUNT, KEY, BEFORE = range(8)
 
 _OPEN, _CLOSE, _SEPARATORS, _THICKNESS = (np.uint64(fnv(name)) for name in (b"open", b"close", b"separators", b"linethickness"))
-LONGEST_FUNCTION = 6
-_BACKSLASH = np.frombuffer(b"textbackslash{}", np.uint8)
-
-
-@leaf
-def ascii_letter(c):
-    return 97 <= c | 32 <= 122
-
-
-@leaf
-def _is_name(c):
-    return not (white_space_byte(c) or c == 61 or c == 34 or c == 39 or c == 47)
-
-
-@leaf
-def white_space_byte(c):
-    return c == 32 or 9 <= c <= 13
-
-
-@leaf
-def attribute(data, at, end, key):
-    """(start, end) of the value of the first attribute with this name (its hash), in quotes or not; (-1, -1) without one."""
-    i = at
-    while i < end:
-        if not _is_name(data[i]):
-            i += 1
-            continue
-        name = FNV_START
-        while i < end and _is_name(data[i]):
-            c = data[i]
-            name = (name ^ np.uint64(c | 32 if 65 <= c <= 90 else c)) * FNV_PRIME
-            i += 1
-        while i < end and white_space_byte(data[i]):
-            i += 1
-        if i >= end or data[i] != 61:
-            continue
-        i += 1
-        while i < end and white_space_byte(data[i]):
-            i += 1
-        start = stop = i
-        if i < end and (data[i] == 34 or data[i] == 39):
-            start = stop = i + 1
-            while stop < end and data[stop] != data[i]:
-                stop += 1
-            if stop == end:  # never closed: what follows is read as if there were no quote
-                i = start
-                continue
-            i = stop + 1
-        else:
-            while i < end and not (white_space_byte(data[i]) or data[i] == 34 or data[i] == 39):
-                i += 1
-            stop = i
-            if stop == start:
-                continue
-        if name == key:
-            return start, stop
-    return np.int64(-1), np.int64(-1)
-
-
-# ---- leaves
-
-
-@leaf
-def _collapse(text, size):
-    """White space of text[:size] as one blank each, none at its ends; the size then."""
-    at = np.int64(0)
-    i = np.int64(0)
-    pending = False
-    while i < size:
-        wide = white_space(text, i, size)
-        if wide:
-            pending = True
-            i += wide
-            continue
-        if pending and at:
-            text[at] = 32
-            at += 1
-        pending = False
-        text[at] = text[i]
-        at += 1
-        i += 1
-    return at
-
-
-@leaf
-def _add_copy(rows, store, s, text, size, escaped):
-    """Add text[:size], which is not empty, to string `s`, the signs that mean something in TeX escaped or not."""
-    first = at = np.int64(rows[0, STORE])
-    for i in range(size):
-        c = text[i]
-        special = escaped and (35 <= c <= 38 or c == 95 or c == 123 or c == 125 or c == 92)  # # $ % & _ { } \
-        if special:
-            store[at] = 92
-            at += 1
-        if special and c == 92:
-            for k in range(len(_BACKSLASH)):
-                store[at] = _BACKSLASH[k]
-                at += 1
-        else:
-            store[at] = c
-            at += 1
-    rows[0, STORE] = at
-    add_piece(rows, s, first, at, OTHER, MANY, np.int64(store[at - 1]), NOT, NOT)
-
-
-@leaf
-def _function(text, size):
-    """Flags of the function whose name is text[:size], 0 when it is none."""
-    key = FNV_START
-    for i in range(size):
-        key = (key ^ np.uint64(text[i])) * FNV_PRIME
-    return np.int64(look_up(FUNCTION_KEYS, FUNCTION_FLAGS, key))
-
-
-@leaf
-def _is_word(text, size):
-    """Whether text[:size] is ASCII letters."""
-    i = 0
-    while i < size and ascii_letter(text[i]):
-        i += 1
-    return i == size
-
-
-@leaf
-def _leaf_string(rows, store, text, name):
-    """The string of a leaf whose characters are in `text`."""
-    size = _collapse(text, np.int64(rows[0, TEXT]))
-    rows[0, TEXT] = 0
-    of_text = name in (MTEXT, MS)
-    function = _function(text, size) if name in (MI, MO, MTEXT) and 2 <= size <= LONGEST_FUNCTION else np.int64(0)
-    if not of_text and not function and not (name == MI and size > 1 and _is_word(text, size)):
-        return symbols(rows, store, text, np.int64(0), size)
-    s = new_string(rows)
-    if function:
-        first = np.int64(rows[0, STORE])
-        store[first] = 92
-        for i in range(size):
-            store[first + 1 + i] = text[i]
-        rows[0, STORE] = first + 1 + size
-        add_piece(rows, s, first, first + 1 + size, COMMAND, MANY, np.int64(text[size - 1]), function & LIMIT, NOT)
-    elif size == 0:
-        add_literal(rows, s, BLANK)
-    else:
-        add_literal(rows, s, TEXT_OF if of_text else ROMAN)
-        _add_copy(rows, store, s, text, size, of_text)
-        add_literal(rows, s, END_BRACE)
-    return s
-
-
-# ---- elements with children
 
 
 @leaf
@@ -439,7 +279,7 @@ def made(work, d):
     rows = work.rows
     name, count = rows[d, NAME], rows[d, COUNT]
     if MI <= name <= MS:
-        return _leaf_string(rows, work.store, work.text, name)
+        return leaf_string(rows, work.store, work.text, name)
     s = new_string(rows)
     one = rows[d, FIRST]
     two = rows[one, NEXT] if count >= 2 else one

@@ -12,7 +12,7 @@ import numpy as np
 
 from curation.text.byte_scans import copied_to, holds_four
 from curation.text.compiled import inlined, leaf
-from curation.text.html_names import FNV_PRIME, FNV_START, look_up
+from curation.text.html_names import look_up
 from curation.text.math_elements import (
     ATTRIBUTES,
     ATTRIBUTES_END,
@@ -23,7 +23,6 @@ from curation.text.math_elements import (
     LAST_CHILD,
     NAME,
     add_all,
-    ascii_letter,
     made,
 )
 from curation.text.math_pieces import (
@@ -56,10 +55,10 @@ from curation.text.math_symbols import (
     MTABLE,
     NO_SCRIPT,
 )
+from curation.text.tag_scans import name_key
 
 DEEPEST = 100
 """So many elements are open at most, the outermost among them; the tags of those within are passed over."""
-LONGEST_NAME, LONGEST_PREFIX = 31, 8
 _KEY_MASK = np.uint64(0x7FFFFFFF)
 # What `_token` tells: the kind, and of a tag the number of its name and where its attributes are, from and to.
 TEXT_TOKEN, OTHER_TOKEN, START_TOKEN, EMPTY_TOKEN, END_TOKEN = range(5)
@@ -126,35 +125,6 @@ def _without_comments(data, start, end, clean):
         size += 1
         i += 1
     return size
-
-
-@leaf
-def name_at(data, at, end):
-    """Where the name at `at` begins, its prefix left out."""
-    i = at
-    while i < end and i - at <= LONGEST_PREFIX and ascii_letter(data[i]):
-        i += 1
-    if 1 <= i - at <= LONGEST_PREFIX and i + 1 < end and data[i] == 58 and ascii_letter(data[i + 1]):
-        return i + 1
-    return at
-
-
-@leaf
-def name_key(data, at, end):
-    """(hash in small letters, position behind) of the name at `at`, its prefix left out; behind is `at` without a name."""
-    key = FNV_START
-    i = first = at
-    while i < end and i - first < LONGEST_NAME:
-        c = data[i]
-        if not ascii_letter(c) and (c != 45 or i == first):
-            if c == 58 and first == at and 1 <= i - at <= LONGEST_PREFIX and i + 1 < end and ascii_letter(data[i + 1]):
-                first = i = i + 1
-                key = FNV_START
-                continue
-            break
-        key = (key ^ np.uint64(c | 32 if c <= 90 and c != 45 else c)) * FNV_PRIME
-        i += 1
-    return key, i
 
 
 @leaf

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mathml_reference import page_with_tex
 
 from curation.text.html_math import MOST_FORMULA, tex_for_math
-from curation.text.math_elements import LONGEST_FUNCTION
+from curation.text.math_leaves import LONGEST_FUNCTION
 from curation.text.math_symbols import FUNCTION_NAMES, IS_LETTER, LOW, SYMBOLS, is_letter
 from curation.text.mathml import DEEPEST
 
