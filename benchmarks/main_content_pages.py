@@ -158,7 +158,9 @@ def slow_pages() -> dict[str, bytes]:
         "empty paragraphs": b"<p>", "paragraphs, ends left out": b"<p>x", "paragraphs and entities": b"&nGt;<p>x<li/>",
         "definitions": b"<dt>a<dd>b", "headings": b"<h1>a</h1>", "dollars": b"$x <p>", "tags and no body": b"<b>",
         "combining marks": "e\u0301".encode(), "Hangul in parts": "\u1100\u1161".encode(),
-        "formulas": b"<math><mi>x</mi></math>", "formulas never closed": b"<math>",
+        "formulas": b"<math><mi>x</mi></math>", "formulas never closed": b"<math>", "fences": b"<math><mfenced>\xce\xb5</math>",
+        "formulas of many leaves": b"<math>" + b"%<mi/>" * 10_000 + b"</math>",
+        "formulas that would swell": b"<math><mtext>" + b"\\" * 60_000 + b"</math>",
     }  # fmt: skip
     pages = {name: b"<html><body>" + unit * (SLOW_BYTES // len(unit)) for name, unit in units.items()}
     pages["tags and no body"] = pages["tags and no body"].replace(b"<body>", b"")

@@ -15,6 +15,15 @@ _1, _2, _3 = np.uint64(1), np.uint64(2), np.uint64(3)
 
 
 @leaf
+def tag_from(data, at, end):
+    """Position of the next `<` from `at` on, `end` when there is none."""
+    i, stop = np.uint64(at), np.uint64(end)
+    while i < stop and data[i] != 60:
+        i += _1
+    return np.int64(i)
+
+
+@leaf
 def tags_in(data, start, end):
     """Number of `<` in data[start:end]."""
     count = np.int64(0)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from curation.text.byte_scans import copied_to, tags_in
+from curation.text.byte_scans import copied_to, tag_from, tags_in
 from curation.text.compiled import kernel, leaf
 from curation.text.html_blocks import page_array
 from curation.text.math_pieces import (
@@ -177,10 +177,10 @@ def _go_on(work, data, out, progress):
     copied, size = progress[COPIED], progress[SIZE]
     behind = progress[AT]
     while behind < n:
-        i = behind
+        i = tag_from(data, behind, n)
         behind = i + 1
-        if data[i] != 60:
-            continue
+        if i == n:
+            break
         kind, name_end = start_at(data, i, n)
         if kind == NONE:
             continue

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from curation.text.byte_scans import holds_four
+from curation.text.byte_scans import holds_four, tag_from
 from curation.text.compiled import leaf
 from curation.text.html_names import fnv
 from curation.text.math_pieces import MANY, NOT, STORE, add_piece, new_string, stripped, unescape
@@ -90,13 +90,11 @@ def end_from(data, at, end, ends, place, word):
     i = max(ends[place], at)
     if ends[place] >= at:
         return i
-    while i + 1 < end:
-        if data[i] == 60 and data[i + 1] == 47 and is_word(data, name_at(data, i + 2, end), end, word):
-            ends[place] = i
-            return i
-        i += 1
-    ends[place] = end
-    return end
+    i = tag_from(data, i, end)
+    while i + 1 < end and not (data[i + 1] == 47 and is_word(data, name_at(data, i + 2, end), end, word)):
+        i = tag_from(data, i + 1, end)
+    ends[place] = i if i + 1 < end else end
+    return ends[place]
 
 
 @leaf

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from curation.text.byte_scans import copied_to, holds_four
+from curation.text.byte_scans import copied_to, holds_four, tag_from
 from curation.text.compiled import inlined, leaf
 from curation.text.html_names import look_up
 from curation.text.math_elements import (
@@ -110,21 +110,21 @@ def _without_comments(data, start, end, clean):
     if not holds_four(data, start, end, 60, 33, 45, 45):
         return copied_to(data, start, end, clean, np.int64(0))
     size = np.int64(0)
-    i = start
-    closed = True
-    while i < end:
-        if closed and data[i] == 60 and i + 3 < end and data[i + 1] == 33 and data[i + 2] == 45 and data[i + 3] == 45:
-            k = i + 6
-            while k < end and not (data[k] == 62 and data[k - 1] == 45 and data[k - 2] == 45):
-                k += 1
-            if k < end:
-                i = k + 1
-                continue
-            closed = False
-        clean[size] = data[i]
-        size += 1
-        i += 1
-    return size
+    copied = start
+    i = tag_from(data, start, end)
+    while i + 3 < end:
+        if data[i + 1] != 33 or data[i + 2] != 45 or data[i + 3] != 45:
+            i = tag_from(data, i + 1, end)
+            continue
+        k = i + 6
+        while k < end and not (data[k] == 62 and data[k - 1] == 45 and data[k - 2] == 45):
+            k += 1
+        if k >= end:
+            break
+        size = copied_to(data, copied, i, clean, size)
+        copied = k + 1
+        i = tag_from(data, copied, end)
+    return copied_to(data, copied, end, clean, size)
 
 
 @leaf
@@ -232,9 +232,9 @@ def mathml_string(work, data, start, end):
     dropped = flattened = 0
     i = text_at = np.int64(0)
     while i < size:
-        if clean[i] != 60:
-            i += 1
-            continue
+        i = tag_from(clean, i, size)
+        if i == size:
+            break
         kind, full_key, first, last, behind = _token(clean, i, size)
         at = i
         i = behind
