@@ -113,18 +113,18 @@ def _attribute_of(work, d, key):
 
 
 @leaf
-def _fence(work, d, key, otherwise):
-    """The string of a fence: the attribute's, or a literal; a dot where the attribute is empty."""
+def _add_fence(work, d, s, key, otherwise):
+    """Add a fence to string `s`: the attribute's, or a literal; a dot where the attribute is empty."""
     start, end = _attribute_of(work, d, key)
     if start < 0:
-        s = new_string(work.rows)
         add_literal(work.rows, s, otherwise)
-        return s
+        return
     start, end = stripped(work.text, np.int64(0), unescape(work.clean, start, end, work.text, np.int64(0)))
-    s = symbols(work.rows, work.store, work.text, start, end)
-    if not work.rows[s, HEAD]:
+    fence = symbols(work.rows, work.store, work.text, start, end)
+    if work.rows[fence, HEAD]:
+        add_joined(work.rows, s, fence)
+    else:
         add_literal(work.rows, s, DOT)
-    return s
 
 
 @leaf
@@ -150,7 +150,7 @@ def _fenced(work, d, s):
     """Children between fences, a separator between each two; the last separator serves for all further ones."""
     rows, text = work.rows, work.text
     add_literal(rows, s, LEFT)
-    add_joined(rows, s, _fence(work, d, _OPEN, OPENING))
+    _add_fence(work, d, s, _OPEN, OPENING)
     start, end = _attribute_of(work, d, _SEPARATORS)
     size = unescape(work.clean, start, end, text, np.int64(0)) if start >= 0 else np.int64(0)
     following = _behind_space(text, np.int64(0), size)
@@ -168,7 +168,7 @@ def _fenced(work, d, s):
             add_joined(rows, s, symbols(rows, work.store, text, first, behind))
         child = sibling
     add_literal(rows, s, RIGHT)
-    add_joined(rows, s, _fence(work, d, _CLOSE, CLOSING))
+    _add_fence(work, d, s, _CLOSE, CLOSING)
 
 
 @leaf

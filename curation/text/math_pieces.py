@@ -187,7 +187,8 @@ def put_string(rows, store, s, out, at):
                 i += wide
                 continue
             if pending and at > first:
-                out[at] = before = 32
+                before = np.uint8(32)
+                out[at] = before
                 at += 1
             pending = False
             if (before == 38 or before == 60) and _would_be_markup(before, c):

@@ -70,7 +70,7 @@ _BYTE_ORDER_MARK = 0xFEFF
 STYLED, STYLED_BEHIND = 0x1D400, 0x1D800
 
 
-def _shape(tex: str) -> int:
+def _shape(tex: str) -> np.int64:
     if not tex:
         return EMPTY
     letters = tex.rpartition("\\")[2]
@@ -116,7 +116,7 @@ def _accents() -> np.ndarray:
 
 ACCENT_OF = _accents()
 FUNCTION_KEYS, FUNCTION_FLAGS = hash_table(
-    {name.encode(): 4 | LIMIT * (f"\\{name}" in _LIMITS) for name in FUNCTION_NAMES.split()}, 7
+    {name.encode(): 4 | int(LIMIT) * (f"\\{name}" in _LIMITS) for name in FUNCTION_NAMES.split()}, 7
 )
 """Hash of a function's name -> its flags and a bit that is always set."""
 

@@ -120,7 +120,7 @@ def tag_close(data, at, end):
             if not quote:
                 return i
             if plain < 0:
-                plain = i
+                plain = np.int64(i)
         elif quote:
             if c == quote:
                 quote = np.uint8(0)
