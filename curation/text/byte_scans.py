@@ -44,7 +44,8 @@ def copied_to(data, start, end, out, at):
 
 @leaf
 def holds_four(data, start, end, a, b, c, d):
-    """Whether these four bytes follow one another in data[start:end]; of letters the small ones, whatever their size there."""
+    """Whether these four bytes follow one another in data[start:end]: of letters the small ones, whatever their size there;
+    of signs, a control character 32 below is taken for one too."""
     nearest = np.uint8(255)  # bits in which a place differs from what is looked for
     for k in range(np.uint64(max(end - start - 3, 0))):
         i = np.uint64(start) + k
