@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from curation.text.html_math import tex_of_mathml
+from curation.text.html_math import tex_for_math
 
 if TYPE_CHECKING:
     from main_content import Gold
@@ -47,10 +47,9 @@ NOTES: dict[str, list[str]] = {
     ],
     "worst": [
         "Pages made to be slow, some by hand and some by tests/extractors/slow_page_search.py. Above {BLOCKS} blocks and one a "
-        "kilobyte, runs of neighbours are answered for together, so that the model's share is bounded. Formulas are read in "
-        "Python: a page pays at most for one megabyte of them.",
-        "The bar of 20 ms a megabyte holds but for pages of formulas, and for texts that are all combining marks or letters "
-        "in parts: most of their time goes into the NFC form that every text is identified by, whatever extracted it. "
+        "kilobyte, runs of neighbours are answered for together, so that the model's share is bounded.",
+        "The bar of 20 ms a megabyte holds but for texts that are all combining marks or letters in parts: most of their time "
+        "goes into the NFC form that every text is identified by, whatever extracted it. "
         "Mutated pages (tests/extractors/test_main_content.py, 100,000): none above 20 ms and 20 ms a megabyte once warm.",
     ],
 }
@@ -134,7 +133,7 @@ def _lilianweng(archive: Path) -> list[tuple[str, list[str]]]:
 def tex_expected(element: str) -> str:
     """The TeX our conversion makes of a MathML element, white space aside; nothing findable where a letter or digit of its
     identifiers and numbers is lost."""
-    tex = tex_of_mathml(element.encode())
+    tex = html.unescape(bytes(tex_for_math(element.encode())).decode()).strip().strip("$")
     leaves = re.findall(r"<m[in](?:\s[^>]*)?>([^<]*)</m[in]>", element)
     symbols = Counter(c for leaf in leaves for c in html.unescape(leaf) if c.isascii() and c.isalnum())
     return LOST if symbols - Counter(tex) else "".join(tex.split())
