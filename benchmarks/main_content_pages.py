@@ -164,6 +164,7 @@ def slow_pages() -> dict[str, bytes]:
     }  # fmt: skip
     pages = {name: b"<html><body>" + unit * (SLOW_BYTES // len(unit)) for name, unit in units.items()}
     pages["tags and no body"] = pages["tags and no body"].replace(b"<body>", b"")
+    pages["a row, interrupted"] = b"<html><body><table><tr>" + b"<td>" * 64 + b"</td>x<td>y" * (SLOW_BYTES // 11)
     pages["few words and empty paragraphs"] = b"<html><body>" + b"1 " * (SLOW_BYTES // 20) + b"<p>" * (SLOW_BYTES * 3 // 10)
     return pages
 

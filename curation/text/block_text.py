@@ -224,7 +224,10 @@ _SPACES = np.frombuffer(b"  ", np.uint8)
 MOST_INDENT = 6
 MOST_CELLS = 64
 """Of a row with more, bars of empty cells beyond are left out."""
-ROOM = 2 * MOST_INDENT + 24
+MORE_BARS = 1000
+"""Bars of a page beyond two for each cell. A row that other blocks interrupt begins anew, each time with a bar for each cell
+before: without a bound a megabyte of cells could become 30 of bars."""
+ROOM = 2 * MOST_INDENT + 28
 """Bytes of marks a block may need beside its text and the bars of its row."""
 
 
@@ -249,17 +252,11 @@ def _any_cell(elements, blocks, keep):
 
 
 @leaf
-def _most_bytes(elements, blocks, text, keep, places, cell_bytes):
-    """Bound on the bytes of the kept blocks, bars of `cell_bytes` for each cell of the rows they stand in."""
-    size = 16 + len(text)
-    for b in range(len(blocks)):
-        size += ROOM * keep[b]
-    if len(places):
-        for b in range(len(blocks)):
-            row = elements[blocks[b, ELEMENT], ROW]
-            if keep[b] and row >= 0 and elements[blocks[b, ELEMENT], CELL] >= 0:
-                size += cell_bytes * min(places[row], MOST_CELLS)
-    return size
+def _most_bars(elements, places):
+    cells = 0
+    for e in range(len(places)):
+        cells += elements[e, TAG_ID] == TD or elements[e, TAG_ID] == TH
+    return 2 * cells + MORE_BARS if cells else 0
 
 
 @inlined
@@ -308,25 +305,34 @@ def _rows_of_data(elements, blocks, keep, every):
 
 
 @leaf
-def _end_row(out, at, elements, row, cell, places, table, markdown):
-    """End a row, its last cells empty; in Markdown with a rule under the first of a table: (position, table)."""
-    for _ in range(min(places[row] - 1 - places[cell], MOST_CELLS)):
+def _put_bars(out, at, wanted, left):
+    """(position, bars of the page that are left) after so many bars, or those that may be."""
+    count = min(wanted, MOST_CELLS, left)
+    for _ in range(count):
         at = _put(out, at, _BAR)
-    at = _put(out, at, _ROW_END)
-    now = _table_of(elements, row)
-    if markdown and now != table:
-        at = _put_rule(out, at, min(places[row], MOST_CELLS))
-    return at, now
+    return at, left - max(count, 0)
 
 
 @leaf
-def _put_rule(out, at, columns):
+def _end_row(out, at, left, elements, row, cell, places, table, markdown):
+    """End a row, its last cells empty; in Markdown with a rule under the first of a table: (position, bars left, table)."""
+    at, left = _put_bars(out, at, places[row] - 1 - places[cell], left)
+    at = _put(out, at, _ROW_END)
+    now = _table_of(elements, row)
+    if markdown and now != table:
+        at, left = _put_rule(out, at, places[row], left)
+    return at, left, now
+
+
+@leaf
+def _put_rule(out, at, columns, left):
     at = _put(out, at, _NEW_LINE)
     out[at] = 124
     at += 1
-    for _ in range(columns):
+    count = min(columns, MOST_CELLS, left)
+    for _ in range(count):
         at = _put(out, at, _RULE)
-    return at
+    return at, left - count
 
 
 @leaf
@@ -359,7 +365,8 @@ def render(elements, blocks, text, keep, markdown, rows):
     """
     places, beside = _rows_of_data(elements, blocks, keep, rows)
     barred = markdown or rows
-    out = np.empty(_most_bytes(elements, blocks, text, keep, places, 12 if barred else 3), np.uint8)
+    left = _most_bars(elements, places)
+    out = np.empty(16 + len(text) + ROOM * keep.sum() + len(_RULE) * left, np.uint8)
     at = 0
     row = cell = item = code = -1
     table = -1
@@ -377,13 +384,13 @@ def render(elements, blocks, text, keep, markdown, rows):
                 out[at] = 32
                 at += 1
             else:
-                for _ in range(max(min(places[now_cell] - places[cell], MOST_CELLS), 1)):
-                    at = _put(out, at, _BAR)
+                at = _put(out, at, _BAR)
+                at, left = _put_bars(out, at, min(places[now_cell] - places[cell], MOST_CELLS) - 1, left)
             at = _put_block(out, at, text, blocks[b, START], blocks[b, END], True)
         else:
             # ---- on a line of its own
             if side_by_side and barred:
-                at, table = _end_row(out, at, elements, row, cell, places, table, markdown)
+                at, left, table = _end_row(out, at, left, elements, row, cell, places, table, markdown)
             if markdown and code >= 0 and now_code != code:
                 at = _put(out, at, _NEW_LINE)
                 at = _put(out, at, _FENCE)
@@ -402,8 +409,7 @@ def render(elements, blocks, text, keep, markdown, rows):
             elif in_row:
                 if barred:
                     at = _put(out, at, _ROW_START)
-                for _ in range(min(places[now_cell], MOST_CELLS)):
-                    at = _put(out, at, _BAR)
+                at, left = _put_bars(out, at, places[now_cell], left)
                 at = _put_block(out, at, text, blocks[b, START], blocks[b, END], True)
             else:
                 if markdown or now_item >= 0:
@@ -411,7 +417,7 @@ def render(elements, blocks, text, keep, markdown, rows):
                 at = _put_block(out, at, text, blocks[b, START], blocks[b, END], False)
         row, cell, item, code, side_by_side = now_row, now_cell, now_item, now_code, in_row
     if side_by_side and barred:
-        at, table = _end_row(out, at, elements, row, cell, places, table, markdown)
+        at, left, table = _end_row(out, at, left, elements, row, cell, places, table, markdown)
     if markdown and code >= 0:
         at = _put(out, at, _NEW_LINE)
         at = _put(out, at, _FENCE)

@@ -95,6 +95,37 @@ def _finish(blocks, count, text, start, end, element, seen, page_start, page_end
     return count + 1
 
 
+@leaf
+def _tag_at(data, n, name):
+    """(tag, position behind its name) of the tag whose name begins at `name`."""
+    key = FNV_START
+    hyphen = False
+    i = name
+    while i < n:
+        c = data[i]
+        if c <= 32 or c == 47 or c == 62:
+            break
+        hyphen |= c == 45
+        key = (key ^ np.uint64(c | 32 if 65 <= c <= 90 else c)) * FNV_PRIME
+        i += 1
+    tag = np.int64(look_up(TAG_KEYS, TAG_IDS, key))
+    return np.int64(UNKNOWN_BLOCK) if tag == 0 and hyphen else tag, i
+
+
+@leaf
+def _behind_content(data, n, name, size, i, tag, closed, told, title):
+    """Position behind the content, which is no text, and the end tag of an element whose start tag ends at `i`; `title`
+    (int64, from and to) is set by the first title."""
+    if told[SELF_CLOSED] and not ACTIONS[tag] & RAW:
+        return i
+    close = end_tag_of(data, name, size, i, n, tag, closed)
+    if close < 0:
+        return n if tag in (SCRIPT, STYLE) else i
+    if tag == TITLE and title[1] == 0:
+        title[0], title[1] = i, close
+    return attributes(data, close + 2 + size, n, False, closed, told)
+
+
 @kernel
 def _tags(data):
     """Number of `<`: a bound on elements, and blocks are at most one more than that."""
@@ -155,7 +186,7 @@ def _fill(data, elements, signatures, blocks, text, stack, previous):
     pending = 0  # white space before the next character: 1 a blank, 2 a line break
     in_link = False
     in_pre = False
-    title_start = title_end = np.int64(0)
+    title = np.zeros(2, np.int64)
 
     i = np.int64(0)
     while i < n:
@@ -250,20 +281,7 @@ def _fill(data, elements, signatures, blocks, text, stack, previous):
                 seen[0] += out - before
             continue
 
-        key = FNV_START
-        hyphen = False
-        j = name
-        while j < n:
-            c = data[j]
-            if c <= 32 or c == 47 or c == 62:
-                break
-            hyphen |= c == 45
-            key = (key ^ np.uint64(c | 32 if 65 <= c <= 90 else c)) * FNV_PRIME
-            j += 1
-        size = j - name
-        tag = np.int64(look_up(TAG_KEYS, TAG_IDS, key))
-        if tag == 0 and hyphen:
-            tag = np.int64(UNKNOWN_BLOCK)
+        tag, j = _tag_at(data, n, name)
         action = ACTIONS[tag]
 
         if ends:
@@ -287,15 +305,7 @@ def _fill(data, elements, signatures, blocks, text, stack, previous):
         wanted = action & BLOCK != 0 or tag == A
         i = attributes(data, j, n, wanted, closed, told)
         if action & SKIPPED:
-            if told[SELF_CLOSED] and not action & RAW:
-                continue
-            close = end_tag_of(data, name, size, i, n, tag, closed)
-            if close >= 0:
-                if tag == TITLE and title_end == 0:
-                    title_start, title_end = i, close
-                i = attributes(data, close + 2 + size, n, False, closed, told)
-            elif tag in (SCRIPT, STYLE):
-                i = n
+            i = _behind_content(data, n, name, j - name, i, tag, closed, told, title)
             continue
         if tag == A:
             in_link = told[HAS_HREF] != 0
@@ -338,7 +348,7 @@ def _fill(data, elements, signatures, blocks, text, stack, previous):
             depth += 1
             in_pre = elements[new, FLAG_BITS] & PRE != 0
     block_count = _finish(blocks, block_count, text, block_start, out, stack[depth - 1], seen, page_start, page_end)
-    return element_count, block_count, out, title_start, title_end
+    return element_count, block_count, out, title[0], title[1]
 
 
 def page_array(page: bytes | bytearray | memoryview) -> np.ndarray:

@@ -194,6 +194,15 @@ def test_rows_of_every_table() -> None:
     assert rendered(page, tables="rows") == f"| a |  | {LONG} |  |\n| b |\nc"
 
 
+@pytest.mark.parametrize("options", [{}, {"markdown": True}, {"tables": "rows"}, {"tables": "rows", "markdown": True}])
+@pytest.mark.parametrize("unit", ["</td>x<td>y", "<table><tr><td>x<td></table>a", "<pre>a</pre>b", "<td><td><td>"])
+def test_bars_do_not_make_a_page_many_times_as_long(unit: str, options: dict[str, object]) -> None:
+    """A row that is interrupted begins anew with a bar for each cell before it; so many of those are written."""
+    page = "<table><tr>" + "<td>" * 64 + unit * (100_000 // len(unit)) + "<td>end"
+    text = rendered(page, **options)  # type: ignore[arg-type]
+    assert len(text) < 2 * len(page) and "end" in text
+
+
 _TAGS = st.sampled_from(
     [
         "<td>",
