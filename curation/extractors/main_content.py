@@ -148,6 +148,11 @@ def load_model(path: Path = MODEL) -> BlockModel:
     return BlockModel(*(packed(stage) for stage in stages))
 
 
+def page_model(model: str) -> BlockModel:
+    """The model of a stage's field `model`."""
+    return load_model(place_of("extractors/main_content", "model", model) if model else MODEL)
+
+
 def choice(
     reading: Reading, answers: np.ndarray, threshold: float = 0.5, comments: bool = False, headline: bool = True
 ) -> np.ndarray:
@@ -172,7 +177,7 @@ def chosen_text(
 
 def make_page_function(threshold: float, comments: bool, headline: bool, markdown: bool, model: str) -> PageFunction:
     """The function the guard's child calls with each page (UTF-8): text, title, content_id."""
-    trees = load_model(place_of("extractors/main_content", "model", model) if model else MODEL)
+    trees = page_model(model)
 
     def extract_page(page: memoryview) -> PageFields:
         reading = read_page(page)

@@ -54,6 +54,7 @@ from curation.text.html_tree import (
     FLAG_BITS,
     ITEM,
     PARENT,
+    PLACE,
     ROW,
     TAG_ID,
     closable,
@@ -308,6 +309,7 @@ def segment(data):
             if tag in (LI, TD, TR, TH):
                 in_link = False
             new = push(elements, signatures, element_count, stack[depth - 1], tag, told)
+            elements[new, PLACE] = name - 1
             element_count += 1
             stack[depth] = new
             previous[depth] = last_open[tag]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Iterator
 
 from curation.text.mathml import tex_of
 
@@ -38,23 +39,29 @@ MOST_MATH = 1 << 20
 def tex_for_math(page: bytes | memoryview) -> bytes | memoryview:
     """The page (UTF-8) with every formula as TeX; the very same object when it holds none."""
     data = bytes(page)
-    if not (b"math" in data or b"MATH" in data) or not any(sign in data for sign in _SIGNS):
-        return page
     out: list[bytes] = []
+    at = 0
+    for start, end, tex in formulas(data):
+        out += [data[at:start], tex]
+        at = end
+    return b"".join([*out, data[at:]]) if at else page
+
+
+def formulas(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """(start, end, TeX as HTML text) of each formula of a page: the bytes it takes there and what stands in for them."""
+    if not (b"math" in data or b"MATH" in data) or not any(sign in data for sign in _SIGNS):
+        return
     at = 0
     ends: dict[bytes, int] = {}
     left = MOST_MATH
     while left > 0 and (start := _STARTS.search(data, at)):
         end, tex = _formula(data, start, ends)
         if end < 0:
-            out.append(data[at : start.end()])
             at = start.end()
             continue
-        out += [data[at : start.start()], tex]
+        yield start.start(), end, tex
         left -= end - start.start()
         at = end
-    out.append(data[at:])
-    return b"".join(out)
 
 
 def _formula(data: bytes, start: re.Match[bytes], ends: dict[bytes, int]) -> tuple[int, bytes]:
