@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Optional
@@ -54,8 +55,11 @@ def say(text: str) -> None:
     typer.echo(text)
 
 
-def _colour() -> bool:
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+def _terminal() -> dict[str, Any]:
+    from curation.inspect.page_view import WIDTH
+
+    width = shutil.get_terminal_size((WIDTH, 0)).columns
+    return {"width": width, "colour": sys.stdout.isatty() and not os.environ.get("NO_COLOR")}
 
 
 def _version(wanted: bool) -> None:
@@ -322,7 +326,7 @@ def why(
         from curation.inspect.page_view import present
 
         say("")
-        say(present(document_page(document, directory, archive=archive), html, lines=page or not html, colour=_colour()))
+        say(present(document_page(document, directory, archive=archive), html, lines=page or not html, **_terminal()))
 
 
 @app.command()
@@ -341,7 +345,7 @@ def page(
     from curation.inspect.page import file_page
     from curation.inspect.page_view import present
 
-    say(present(file_page(file, set_ or []), html, lines=not html, colour=_colour()))
+    say(present(file_page(file, set_ or []), html, lines=not html, **_terminal()))
 
 
 @app.command()

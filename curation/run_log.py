@@ -312,6 +312,19 @@ def _words(text: str) -> str:
     return without_secrets(text)[:REASON]
 
 
+def starts(folder: Folder) -> Iterator[dict[str, Any]]:
+    """The event `run_started` of each driver of a folder, the newest first; only first lines are read."""
+    for name in sorted(folder.names(FOLDER), reverse=True):
+        with folder.open(f"{FOLDER}/{name}") as stream:
+            line = stream.readline()
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict) and event.get("event") == "run_started":
+            yield event
+
+
 class LogReader:
     """Reads the logs of a folder, and again what was added since. Lines that are torn or no events are passed over."""
 

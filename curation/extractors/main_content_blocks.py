@@ -30,7 +30,7 @@ TAG_BYTES = 2048
 """Of a start tag only so much is looked at."""
 
 _TAG = re.compile(rb"<([^\s/>]{1,200})((?:[^>\"']|\"[^\"]*\"|'[^']*')*)")
-_CLASS = re.compile(rb"(?:^|\s)class\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s>]+))", re.IGNORECASE)
+_ATTRIBUTE = re.compile(rb"([^\s=/>\"']+)(?:\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s>]*)))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +139,16 @@ class _Paths:
             name = TAG_NAMES[self._tags[element]]
             if tag and self._tags[element] == UNKNOWN_BLOCK:
                 name = _shown(tag[1].lower())
-            found = _CLASS.search(tag[2]) if tag else None
-            classes = next((value for value in found.groups() if value), b"").split()[:MOST_CLASSES] if found else []
-            self._names[element] = ".".join([name, *map(_shown, classes)])
+            self._names[element] = ".".join([name, *map(_shown, _classes(tag[2]) if tag else ())])
         return self._names[element]
+
+
+def _classes(attributes: bytes) -> list[bytes]:
+    """The first class names among the attributes of a start tag."""
+    for found in _ATTRIBUTE.finditer(attributes):
+        if found[1].lower() == b"class":
+            return (found[2] or found[3] or found[4] or b"").split()[:MOST_CLASSES]
+    return []
 
 
 def _shown(name: bytes) -> str:

@@ -25,7 +25,7 @@ from curation.inspect.shards import producer_of
 from curation.inspect.why import find
 from curation.printable import printable
 from curation.recipe import build_stage, from_value
-from curation.run_log import LogReader
+from curation.run_log import starts
 from curation.sources.charset import to_utf8
 from curation.sources.warc import Warc
 from curation.stage import Input, Piece, Source
@@ -135,7 +135,7 @@ def _stages(folder: Folder, stage: MainContent | None) -> tuple[Source, MainCont
         raise CurationError(
             explain_mismatch("this run's extractor", wanted="extractors/main_content", found=f"{names}: {NO_BLOCKS}")
         )
-    stages = [] if stage else entries
+    stages = [{"stage": "extractors/main_content"}] if stage else entries
     at = Path(folder.path("")) if folder.is_local else None
     pipeline = from_value({**recipe, "stages": stages, "sink": {"stage": "sinks/parquet"}}, folder=at)
     used = stage or pipeline.stages[0]
@@ -172,9 +172,8 @@ def _places(folder: Folder, path: str, given: str) -> Iterator[str]:
         for inner in (path, path.partition("/")[2], path.rpartition("/")[2]):
             yield _join(given, inner)
         return
-    roots = [event["inputs"].get("roots", []) for _, event in LogReader(folder).new() if event["event"] == "run_started"]
-    for root in roots[-1] if roots else []:
-        yield _join(root, path)
+    for start in starts(folder):
+        yield from (_join(root, path) for root in start["inputs"].get("roots", ()))
     if protocol_of(folder.url) in ("file", "local"):
         yield _join(os.path.dirname(os.path.abspath(folder.path(""))), path)
     yield path

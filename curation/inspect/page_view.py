@@ -16,6 +16,9 @@ from curation.printable import printable, shorten
 from curation.storage import Folder
 from curation.text.block_choice import BY_MODEL, REASONS
 
+WIDTH = 140
+"""Columns of a line, where no terminal says."""
+
 PATH_WIDTH = 26
 """Columns of a line that its path takes: the innermost elements that fit."""
 
@@ -23,17 +26,17 @@ _PLAIN = REASONS[BY_MODEL]
 _GREEN, _DIM, _OFF = "\x1b[32m", "\x1b[2m", "\x1b[0m"
 
 
-def page_lines(view: PageView, width: int = 140, colour: bool = False) -> str:
+def page_lines(view: PageView, width: int = WIDTH, colour: bool = False) -> str:
     """What is known of the page, a line of `width` columns for each block, and totals. `colour`: with ANSI escapes."""
     lines = [f"{name:10}{shorten(value, 400)}" for name, value in view.facts.items()]
     lines += ["", *(_line(block, width, colour) for block in view.blocks), "", totals(view)]
     return "\n".join(line.rstrip() for line in lines)
 
 
-def present(view: PageView, html: Path | None = None, lines: bool = True, colour: bool = False) -> str:
+def present(view: PageView, html: Path | None = None, lines: bool = True, width: int = WIDTH, colour: bool = False) -> str:
     """What to show of a page: its lines, or the totals alone; and the page view in the file `html`. Raises StorageError when
     that cannot be written."""
-    said = page_lines(view, colour=colour) if lines else totals(view)
+    said = page_lines(view, width, colour) if lines else totals(view)
     if html is None:
         return said
     Folder(str(html.parent)).replace(html.name, page_html(view).encode())

@@ -280,6 +280,8 @@ def segment(data):
             seen[1] += in_link
         elif tag == BR:
             if in_pre:
+                if out == block_start:
+                    page_start = name - 1
                 text[out] = 10
                 out += 1
                 continue
