@@ -261,7 +261,7 @@ def start_facts(pipeline: Pipeline, inputs: Inputs, options: Options, slice_: st
             "files": len(inputs.accepted),
             "bytes": sum(item.size for item in inputs.accepted),
             "refused": len(inputs.refused),
-            "roots": _roots(inputs),
+            "roots": roots_of(inputs),
         },
         "options": {"limit": options.limit, "sample": options.sample, "slice": slice_},
         "curation": curation.__version__,
@@ -270,7 +270,7 @@ def start_facts(pipeline: Pipeline, inputs: Inputs, options: Options, slice_: st
     }
 
 
-def _roots(inputs: Inputs) -> list[str]:
+def roots_of(inputs: Inputs) -> list[str]:
     """What goes before the recorded paths of the inputs, the first few that differ: where the archives were."""
     found: dict[str, None] = {}
     for item in inputs.accepted:
