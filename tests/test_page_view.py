@@ -19,13 +19,14 @@ from curation.cli import app
 from curation.demo.build_warc import build_crawl
 from curation.errors import CurationError, InputError, RecipeError
 from curation.extractors.main_content import MainContent
-from curation.extractors.main_content_blocks import Block
-from curation.inspect.page import PageView, document_page, file_page, page_frame
+from curation.extractors.main_content_blocks import Block, page_text
+from curation.inspect.page import PageView, document_page, file_page, page_frame, record_again
 from curation.inspect.page_view import page_html, page_lines
 from curation.inspect.shards import documents, dropped
 from curation.recipe import load_recipe
 from curation.runners.drive import run_pipeline
 from curation.runners.local import LocalExecutor
+from curation.sources.warc import Warc
 
 HOSTILE = (
     "<title>\x1b[31mred \u202eevil</title><article><p>A paragraph of the page, long enough to be taken for content \x1b]0;x\x07"
@@ -362,3 +363,25 @@ def test_documents_of_one_name_are_told_apart_by_number(crawled: Path, tmp_path:
         document_page(url, str(tmp_path / "out"))
     first, second = (document_page(str(number), str(tmp_path / "out")) for number in numbers)
     assert first.blocks == second.blocks and first.facts["archive"] != second.facts["archive"]
+
+
+def test_records_of_every_real_archive_are_found_again(data_folder: Path, tmp_path: Path) -> None:
+    """Gzipped and plain, WARC and ARC, several records in a member, damaged ones: the record is read alone as it was read in
+    its place."""
+    folders = [str(data_folder / name) for name in ("warc-commoncrawl", "warc-general", "warc-edge")]
+    recipe = load_recipe("demo")
+    pipeline = replace(recipe, stages=(MainContent(),))
+    out = str(tmp_path / "out")
+    run_pipeline(pipeline, folders, out, lambda p, f, o: LocalExecutor(p, f, o, workers=1))
+    rows = pl.concat([documents(out).with_columns(drop_stage=pl.lit(None, pl.String)), dropped(out)], how="diagonal")
+    assert rows.height > 1500 and rows["warc_length"].null_count() > 0
+    kept = 0
+    for row in rows.iter_rows(named=True):
+        record = record_again(Warc(), str(data_folder / row["warc_path"]), row, None)
+        assert (record["html"] is None) == (row["drop_stage"] == "warc")
+        if record["html"] is None:
+            assert (record["drop_reason"], record["drop_detail"]) == (row["drop_reason"], row["drop_detail"])
+        if row["drop_stage"] is None:
+            kept += 1
+            assert page_text(record["html"], MainContent()) == row["text"]
+    assert kept > 300

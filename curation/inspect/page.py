@@ -98,7 +98,7 @@ def document_page(
         raise CurationError(explain_mismatch("several documents of that name", wanted="a doc number", found=numbers))
     (_, row), folder = found[0], Folder(out, dict(options or {}))
     source, used = _stages(folder, stage)
-    record = _record(source, _archive(folder, str(row["warc_path"]), archive), row, options)
+    record = record_again(source, _archive(folder, str(row["warc_path"]), archive), row, options)
     if record["html"] is None:
         fell = f"{record['drop_reason']} ({printable(str(record['drop_detail']))})"
         raise CurationError(explain_mismatch("the source found no page in this record", wanted="HTML", found=fell))
@@ -183,7 +183,7 @@ def _join(root: str, path: str) -> str:
     return f"{root.rstrip('/')}/{path}" if path else root
 
 
-def _record(source: Source, place: str, row: Mapping[str, Any], options: Mapping[str, object] | None) -> dict[str, Any]:
+def record_again(source: Source, place: str, row: Mapping[str, Any], options: Mapping[str, object] | None) -> dict[str, Any]:
     """The row that the source makes of the document's record now. Raises InputError when that is another record."""
     fs, inside = locate(place, options)
     number, offset = int(row["doc"]) >> POSITION_BITS, int(row["warc_offset"])
