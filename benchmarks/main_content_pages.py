@@ -77,12 +77,6 @@ def keep_reasons(gold: Gold, side: str) -> list[tuple[str, str] | None]:
     return reasons
 
 
-def bars_off(text: str) -> str:
-    """A text without the bars of its tables."""
-    lines = (" ".join(line.replace("|", " ").split()) for line in text.splitlines())
-    return "\n".join(line for line in lines if line)
-
-
 def math_pages(data: Path) -> dict[str, list[tuple[str, list[str]]]]:
     """Name -> pages with the formulas on them: letters and digits in order, or the TeX of the page."""
     folder = data / "math-html"

@@ -222,7 +222,7 @@ def crawled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build_crawl(folder / "crawl")
     recipe = load_recipe("demo")
     for name, extractor in (("corpus", extractors.MainContent(threshold=0.6)), ("other", extractors.Resiliparse())):
-        stages = tuple(extractor if stage.short_name == "trafilatura" else stage for stage in recipe.stages)
+        stages = tuple(extractor if stage.name.startswith("extractors/") else stage for stage in recipe.stages)
         pipeline = replace(recipe, stages=stages)
         run_pipeline(pipeline, [str(folder / "crawl")], str(folder / name), lambda p, f, o: LocalExecutor(p, f, o, workers=1))
     return folder

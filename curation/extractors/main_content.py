@@ -43,8 +43,10 @@ class MainContent(GuardedExtractor):
 
     `threshold`: probability (0 to 1) above which a block is kept; lower keeps more. Where no block reaches it, those near the
     highest are kept. `comments`: keep readers' comments too. `headline`: keep the heading that says what the page's title
-    says, when it stands right before the text. `markdown`: mark headings, lists, tables, quotations and code. `model`: path
-    of another model (.npz, by `curation models train extractor`); empty for the one that comes with the package.
+    says, when it stands right before the text. `markdown`: mark headings, lists, tables, quotations and code. `tables`:
+    "data" writes the cells of a row side by side where a table holds data, and as paragraphs where it lays out a page;
+    "rows" writes rows between bars for every table, as trafilatura does. `model`: path of another model (.npz, by `curation
+    models train extractor`); empty for the one that comes with the package.
     Mathematics (MathML, MathJax, KaTeX) comes as TeX between dollar signs.
     """
 
@@ -53,6 +55,7 @@ class MainContent(GuardedExtractor):
     comments: bool = False
     headline: bool = True
     markdown: bool = False
+    tables: str = "data"
     model: str = ""
 
     libraries: ClassVar[tuple[str, ...]] = ("numba",)
@@ -64,6 +67,10 @@ class MainContent(GuardedExtractor):
                 explain_mismatch("extractors/main_content: threshold", wanted="0 to 1", found=str(self.threshold))
             )
 
+        if self.tables not in ("data", "rows"):
+            raise RecipeError(
+                explain_mismatch("extractors/main_content: tables", wanted="data or rows", found=repr(self.tables))
+            )
         if self.model and not self.files[0].is_file():
             raise RecipeError(explain_mismatch("extractors/main_content: model", wanted="a file", found=self.model))
 
@@ -169,13 +176,17 @@ def chosen_text(
     comments: bool = False,
     headline: bool = True,
     markdown: bool = False,
+    tables: str = "data",
 ) -> str:
     """The text of the blocks that the `answers` (float32) and the options keep."""
     keep = choice(reading, answers, threshold, comments, headline) >= KEPT
-    return render(reading.elements, reading.blocks, reading.text, keep, markdown).tobytes().decode("utf-8", "replace")
+    text = render(reading.elements, reading.blocks, reading.text, keep, markdown, tables == "rows")
+    return text.tobytes().decode("utf-8", "replace")
 
 
-def make_page_function(threshold: float, comments: bool, headline: bool, markdown: bool, model: str) -> PageFunction:
+def make_page_function(
+    threshold: float, comments: bool, headline: bool, markdown: bool, tables: str, model: str
+) -> PageFunction:
     """The function the guard's child calls with each page (UTF-8): text, title, content_id."""
     trees = page_model(model)
 
@@ -183,7 +194,7 @@ def make_page_function(threshold: float, comments: bool, headline: bool, markdow
         reading = read_page(page)
         if reading is None:
             return None, None, None
-        text = chosen_text(reading, trees.answers(reading), threshold, comments, headline, markdown)
+        text = chosen_text(reading, trees.answers(reading), threshold, comments, headline, markdown, tables)
         if not text or text.isspace():
             return None, None, None
         return text.encode(), page_title(str(page[:TITLE_WITHIN], "utf-8", "replace")), content_id(text)

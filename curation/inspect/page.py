@@ -34,7 +34,7 @@ from curation.storage_options import locate, protocol_of, shown
 
 NO_BLOCKS = (
     "only extractors/main_content chooses block by block\n"
-    "  try:    a run of a recipe with extractors/main_content, such as common_crawl_english_fast, or in Python\n"
+    "  try:    a run of a recipe with extractors/main_content, such as common_crawl_english, or in Python\n"
     "          curation.inspect.page.document_page(DOCUMENT, OUT, stage=MainContent()): what that would keep of the page"
 )
 

@@ -29,7 +29,7 @@ from curation.text.block_features import FEATURES, SECOND_FEATURES
 from curation.text.html_blocks import END, START
 from curation.text.trees import float32_below, from_dump, packed, probabilities
 
-PLAIN = {"threshold": 0.5, "comments": False, "headline": True, "markdown": False, "model": ""}
+PLAIN = {"threshold": 0.5, "comments": False, "headline": True, "markdown": False, "tables": "data", "model": ""}
 
 
 def text_of(page: bytes, **options: object) -> str | None:
@@ -71,6 +71,11 @@ def test_the_pages_before_do_not_change_a_text() -> None:
 def test_a_threshold_that_is_no_probability(threshold: float) -> None:
     with pytest.raises(RecipeError, match="threshold"):
         MainContent(threshold=threshold)
+
+
+def test_tables_that_are_written_in_no_known_way() -> None:
+    with pytest.raises(RecipeError, match="tables"):
+        MainContent(tables="cells")
 
 
 def test_lower_thresholds_keep_more() -> None:
