@@ -20,6 +20,7 @@ from curation.demo.build_warc import build_crawl
 from curation.errors import CurationError, InputError, RecipeError
 from curation.extractors.main_content import MainContent
 from curation.extractors.main_content_blocks import Block, page_text
+from curation.inspect import page_view
 from curation.inspect.page import PageView, document_page, file_page, page_frame, record_again
 from curation.inspect.page_view import page_html, page_lines
 from curation.inspect.shards import documents, dropped
@@ -165,6 +166,13 @@ def test_a_hostile_page_is_shown_and_not_obeyed(tmp_path: Path) -> None:
     assert "<script>alert(1)</script>" in reader.text and "<img src=x onerror=alert(2)>" in reader.text
     titles = "".join(value for tag, name, value in reader.attributes if name == "title")
     assert 'div."><script>alert(3)</script>.␛[2J' in titles
+
+
+def test_of_very_many_blocks_the_rest_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page_view, "MOST_BLOCKS", 3)
+    lines, page = page_lines(VIEW, width=100), page_html(VIEW)
+    assert "Thank you" not in lines and "… and 1 more blocks" in lines and "2 of 4 blocks kept" in lines
+    assert check_safe(page).tags.count("li") == 3 and "… and 1 more blocks" in page
 
 
 # ---- a page in a file

@@ -19,6 +19,9 @@ from curation.text.block_choice import BY_MODEL, REASONS
 WIDTH = 140
 """Columns of a line, where no terminal says."""
 
+MOST_BLOCKS = 20_000
+"""Blocks of a page that are shown; of a page made to have millions the rest is counted."""
+
 PATH_WIDTH = 26
 """Columns of a line that its path takes: the innermost elements that fit."""
 
@@ -29,7 +32,7 @@ _GREEN, _DIM, _OFF = "\x1b[32m", "\x1b[2m", "\x1b[0m"
 def page_lines(view: PageView, width: int = WIDTH, colour: bool = False) -> str:
     """What is known of the page, a line of `width` columns for each block, and totals. `colour`: with ANSI escapes."""
     lines = [f"{name:10}{shorten(value, 400)}" for name, value in view.facts.items()]
-    lines += ["", *(_line(block, width, colour) for block in view.blocks), "", totals(view)]
+    lines += ["", *(_line(block, width, colour) for block in view.blocks[:MOST_BLOCKS]), *_more(view), "", totals(view)]
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -41,6 +44,11 @@ def present(view: PageView, html: Path | None = None, lines: bool = True, width:
         return said
     Folder(str(html.parent)).replace(html.name, page_html(view).encode())
     return f"{said}\nwrote {html}"
+
+
+def _more(view: PageView) -> list[str]:
+    left = len(view.blocks) - MOST_BLOCKS
+    return [f"… and {left} more blocks"] if left > 0 else []
 
 
 def totals(view: PageView) -> str:
@@ -122,9 +130,10 @@ def _html(view: PageView) -> Iterator[str]:
     yield f'<p class="totals">{_escaped(totals(view))}</p>'
     yield '<input type="checkbox" id="cuts" checked> <label for="cuts">show what was cut</label>'
     yield "<ol>"
-    for block in view.blocks:
+    for block in view.blocks[:MOST_BLOCKS]:
         yield _item(block)
     yield "</ol>"
+    yield from (f"<p>{more}</p>" for more in _more(view))
     yield "</body></html>"
 
 
