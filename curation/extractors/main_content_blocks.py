@@ -18,7 +18,7 @@ from curation.extractors.guarded import PageFunction
 from curation.extractors.main_content import MainContent, choice, make_page_function, page_model, read_page
 from curation.text.block_choice import KEPT, REASONS
 from curation.text.html_blocks import ELEMENT, END, PAGE_END, PAGE_START, START
-from curation.text.html_math import formulas, tex_for_math
+from curation.text.html_math import formula_places, tex_for_math
 from curation.text.html_names import TAG_NAMES, UNKNOWN_BLOCK
 from curation.text.html_tree import PARENT, PLACE, TAG_ID
 
@@ -94,12 +94,12 @@ class _Places:
         self._starts, self._ends = [0], [0]  # of formulas in the page that was read; the first entry stands for none
         self._from, self._to = [0], [0]  # and in the page as it was
         shift = 0
-        for start, end, tex in formulas(bytes(page)):
+        for start, end, size in formula_places(page):
             self._starts.append(start + shift)
-            self._ends.append(start + shift + len(tex))
+            self._ends.append(start + shift + size)
             self._from.append(start)
             self._to.append(end)
-            shift += len(tex) - (end - start)
+            shift += size - (end - start)
 
     def start(self, place: int) -> int:
         """Of the first byte of something."""

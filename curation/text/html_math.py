@@ -41,14 +41,19 @@ def tex_for_math(page: bytes | memoryview) -> bytes | memoryview:
     data = bytes(page)
     out: list[bytes] = []
     at = 0
-    for start, end, tex in formulas(data):
+    for start, end, tex in _formulas(data):
         out += [data[at:start], tex]
         at = end
     return b"".join([*out, data[at:]]) if at else page
 
 
-def formulas(data: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """(start, end, TeX as HTML text) of each formula of a page: the bytes it takes there and what stands in for them."""
+def formula_places(page: bytes | memoryview) -> list[tuple[int, int, int]]:
+    """(start, end, size) of each formula of a page: the bytes it takes, and how many stand in for it in `tex_for_math`."""
+    return [(start, end, len(tex)) for start, end, tex in _formulas(bytes(page))]
+
+
+def _formulas(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """(start, end, TeX as HTML text) of each formula of a page."""
     if not (b"math" in data or b"MATH" in data) or not any(sign in data for sign in _SIGNS):
         return
     at = 0

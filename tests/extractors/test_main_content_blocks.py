@@ -32,7 +32,7 @@ from curation.text.block_choice import (
     REASONS,
 )
 from curation.text.html_blocks import PAGE_END, PAGE_START, page_array, segment
-from curation.text.html_math import formulas, tex_for_math
+from curation.text.html_math import formula_places, tex_for_math
 
 SENTENCE = b"A sentence of the page that is long enough to have fifteen words and more than that, as this one has. "
 
@@ -150,7 +150,7 @@ _TAG = st.sampled_from(
 def test_places_reach_over_formulas(page: str) -> None:
     """Blocks lie one behind the other, cut no formula in two, and outside of formulas they say what the page says there."""
     data = page.encode()
-    spans = [(start, end) for start, end, _ in formulas(data)]
+    spans = [(start, end) for start, end, _ in formula_places(data)]
     last = 0
     for block in page_blocks(data, MainContent()):
         assert last <= block.start < block.end <= len(data)
