@@ -161,6 +161,21 @@ def test_places_reach_over_formulas(page: str) -> None:
             assert said_in(data, block).replace(" ", "") == re.sub(r"\s", "", block.text)
 
 
+@pytest.mark.parametrize(
+    "page", ["", "a", "<math><mi>x</mi></math>", "a<math><mi>x</mi></math><math></math>b<math>c</math>d", "<math>x"]
+)
+def test_places_of_formulas(page: str) -> None:
+    """What stands between the formulas stands so in the page that is read too."""
+    data, read = page.encode(), bytes(tex_for_math(page.encode()))
+    at = behind = 0
+    for start, end, size in formula_places(data):
+        assert start >= behind and data[start:].startswith(b"<math") and data[:end].endswith(b"</math>")
+        assert read[at : at + start - behind] == data[behind:start]
+        at, behind = at + start - behind + size, end
+    assert read[at:] == data[behind:]
+    assert len(formula_places(data)) == page.count("</math>")
+
+
 def test_places_in_a_page_without_formulas_are_the_segmenters() -> None:
     _, _, blocks, _, _, _ = segment(page_array(GOOD_PAGE))
     assert [[block.start, block.end] for block in page_blocks(GOOD_PAGE, MainContent())] == blocks[

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curation.text.html_math import formula_places, tex_for_math
+from curation.text.html_math import tex_for_math
 from curation.text.mathml import tex_of
 
 
@@ -100,18 +100,3 @@ def test_mathml_of_real_formulas_keeps_their_symbols(data_folder: Path) -> None:
             wanted += len(plain)
             kept += sum(leaf in tex for leaf in plain)
     assert wanted > 1500 and kept / wanted > 0.999
-
-
-@pytest.mark.parametrize(
-    "page", ["", "a", "<math><mi>x</mi></math>", "a<math><mi>x</mi></math><math></math>b<math>c</math>d", "<math>x"]
-)
-def test_places_of_formulas(page: str) -> None:
-    """What stands between the formulas stands so in the page that is read too."""
-    data, read = page.encode(), bytes(tex_for_math(page.encode()))
-    at = behind = 0
-    for start, end, size in formula_places(data):
-        assert start >= behind and data[start:].startswith(b"<math") and data[:end].endswith(b"</math>")
-        assert read[at : at + start - behind] == data[behind:start]
-        at, behind = at + start - behind + size, end
-    assert read[at:] == data[behind:]
-    assert len(formula_places(data)) == page.count("</math>")
