@@ -214,6 +214,7 @@ def test_what_is_no_page_or_no_setting(tmp_path: Path) -> None:
     assert "has no field treshold" in invoke("page", str(file), "--set", "treshold=1", status=1)
     assert "wanted: field=value" in invoke("page", str(file), "--set", "threshold", status=1)
     assert "threshold" in invoke("page", str(file), "--set", "threshold=2", status=1)
+    assert "not readable YAML" in invoke("page", str(file), "--set", "threshold=[", status=1)
     assert "cannot write" in invoke("page", str(file), "--html", str(tmp_path / "no" / "out.html"), status=1)
     file.write_bytes(b"")
     assert "0 of 0 blocks kept" in invoke("page", str(file))

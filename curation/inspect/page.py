@@ -67,7 +67,10 @@ def file_page(path: str, settings: Sequence[str] = (), options: Mapping[str, obj
         name, equals, value = setting.partition("=")
         if not equals:
             raise RecipeError(explain_mismatch("--set", wanted="field=value, such as threshold=0.3", found=setting))
-        fields[name] = yaml.safe_load(value)
+        try:
+            fields[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise RecipeError(f"--set {setting}: the value is not readable YAML") from error
     stage = build_stage(MainContent, fields)
     assert isinstance(stage, MainContent)
     with open_location(path, options) as stream:

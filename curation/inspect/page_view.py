@@ -62,7 +62,7 @@ def totals(view: PageView) -> str:
 def _line(block: Block, width: int, colour: bool) -> str:
     sign, why = "+" if block.kept else "-", "" if block.reason == _PLAIN else f" ({block.reason})"
     head = f"{sign} {_number(block.answer)} {_innermost(block.path):{PATH_WIDTH}} "
-    text = shorten(block.text, max(width - len(head) - len(why), 20))
+    text = shorten(block.text[: 20 * width], max(width - len(head) - len(why), 20))
     if not colour:
         return f"{head}{text}{why}"
     return f"{_GREEN}{sign}{_OFF}{head[1:]}{text}{_DIM}{why}{_OFF}" if block.kept else f"{_DIM}{head}{text}{why}{_OFF}"
@@ -91,7 +91,7 @@ _HEAD = """<!doctype html>
 <title>{title}</title>
 <style>
 :root {{ color-scheme: light dark; --ink: #1c1d1f; --paper: #fbfaf8; --cut: #f1efeb;
-  --faint: #6d6f74; --line: #dedbd5; --kept: #2f7d4f }}
+  --faint: #62646a; --line: #dedbd5; --kept: #2f7d4f }}
 @media (prefers-color-scheme: dark) {{
   :root {{ --ink: #e6e4e0; --paper: #17181a; --cut: #1f2023; --faint: #94969c; --line: #34363a; --kept: #6fbf8f }}
 }}
