@@ -223,6 +223,24 @@ def decisions(gold: Gold) -> Lines:
         ours = Counter(b[1] for a, b in pairs if a is None and b is not None)
         yield f"Kept with trafilatura alone, and why not with {side}: {_reasons(theirs)}. The other way: {_reasons(ours)}."
         yield ""
+        split = [key for key, (a, b) in zip(pages, pairs, strict=True) if (a is None) != (b is None)]
+        kinds = Counter(_disagreement(gold, side, base, source, page) for source, page in split)
+        yield f"The {len(split)} pages: {_reasons(kinds)}."
+        yield ""
+
+
+def _disagreement(gold: Gold, side: str, base: str, source: str, page: GoldPage) -> str:
+    """How the texts of two sides that are decided differently differ."""
+    ours, theirs = gold.text(side, source, page), gold.text(base, source, page)
+    barred = sum(len(line) for line in theirs.splitlines() if "|" in line)
+    if side != ROWS and 2 * barred > len(theirs) > 0:
+        return f"where more than half of {base}'s text is rows between bars"
+    if token_f1(ours, theirs) >= 0.9:
+        return "the same words (F1 0.9 or more) in other lines"
+    if not page.gold:
+        return "other words, without a gold text"
+    nearer = token_f1(ours, page.gold) > token_f1(theirs, page.gold)
+    return f"other words, nearer to the gold with {side if nearer else base}"
 
 
 def _reasons(counts: Mapping[str, int]) -> str:

@@ -22,11 +22,12 @@ from curation.extractors.guarded import TITLE_WITHIN, GuardedExtractor, PageFiel
 from curation.options import place_of
 from curation.text.block_choice import KEPT, expand, select
 from curation.text.block_features import FEATURES, SECOND_FEATURES, features, second_features
+from curation.text.block_groups import groups_of, tree_of_groups
 from curation.text.block_text import render
-from curation.text.html_blocks import END, LINK_BYTES, LINKS, page_array, segment
+from curation.text.html_blocks import page_array, segment
 from curation.text.html_math import tex_for_math
 from curation.text.html_names import TAG_NAMES
-from curation.text.trees import Trees, from_dump, packed, probabilities
+from curation.text.trees import PackedTrees, Trees, from_dump, packed, probabilities
 
 PACKAGE_DATA = ("main_content.npz",)
 MODEL = Path(__file__).with_name("main_content.npz")
@@ -35,6 +36,8 @@ MOST_BYTES = 1 << 30
 BLOCKS, BLOCKS_PER_KB = 1000, 1
 """So many blocks of a page are answered for one by one; above that runs of neighbours are, which bounds the cost of a page
 by its size. One page in 200 of the gold sets has more."""
+ELEMENTS = 5000
+"""Of more elements those without a block within are left out before numbers are made, which changes none."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,8 @@ class MainContent(GuardedExtractor):
 
 
 class Reading(NamedTuple):
-    """A page as the model sees it: see `segment` and `features`. Each of `groups` is a run of `stride` blocks."""
+    """A page as the model sees it: see `segment` and `features`. Each of `groups` is a run of `stride` blocks; `hung` are the
+    groups by the numbers of elements in `tree`, the part of a large tree that they need."""
 
     elements: np.ndarray
     blocks: np.ndarray
@@ -93,11 +97,13 @@ class Reading(NamedTuple):
     stride: int
     features: np.ndarray
     measures: np.ndarray
+    tree: np.ndarray
+    hung: np.ndarray
     wider: np.ndarray
 
     def second(self, answers: np.ndarray) -> np.ndarray:
         """Features of the second stage for the answers (float32) of the first."""
-        return second_features(self.elements, self.wider, self.groups, self.measures, answers)
+        return second_features(self.tree, self.wider, self.hung, self.measures, answers)
 
 
 def read_page(page: bytes | memoryview) -> Reading | None:
@@ -107,21 +113,19 @@ def read_page(page: bytes | memoryview) -> Reading | None:
     if not len(blocks):
         return None
     stride = -(-len(blocks) // (BLOCKS + BLOCKS_PER_KB * len(data) // 1000))
-    groups = blocks
-    if stride > 1:
-        groups = blocks[::stride].copy()
-        groups[:, END] = np.append(blocks[stride - 1 :: stride, END], blocks[-1, END])[: len(groups)]
-        for column in (LINK_BYTES, LINKS):
-            groups[:, column] = np.add.reduceat(blocks[:, column], np.arange(0, len(blocks), stride))
-    found, measures, wider = features(data, elements, signatures, groups, text, title_start, title_end)
-    return Reading(elements, blocks, text, groups, stride, found, measures, wider)
+    groups = groups_of(blocks, stride) if stride > 1 else blocks
+    tree, hung = elements, groups
+    if len(elements) > ELEMENTS:
+        tree, signatures, hung = tree_of_groups(elements, signatures, groups)
+    found, measures, wider = features(data, tree, signatures, hung, text, title_start, title_end)
+    return Reading(elements, blocks, text, groups, stride, found, measures, tree, hung, wider)
 
 
 class BlockModel(NamedTuple):
-    """The two stages, packed for the walk."""
+    """The two stages."""
 
-    first: tuple[np.ndarray, np.ndarray, np.ndarray]
-    second: tuple[np.ndarray, np.ndarray, np.ndarray]
+    first: PackedTrees
+    second: PackedTrees
 
     def answers(self, reading: Reading) -> np.ndarray:
         """Probability of main content (float32) for each group of blocks."""
@@ -145,14 +149,14 @@ def load_model(path: Path = MODEL) -> BlockModel:
     """The model in a file of `save_model`. Raises ModelError when it is none or was trained with other features."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            stages = [Trees(*(arrays[f"{stage}_{name}"] for name in Trees._fields)) for stage in _COLUMNS]
+            stages = [packed(Trees(*(arrays[f"{stage}_{name}"] for name in Trees._fields))) for stage in _COLUMNS]
             known = tuple(arrays["tag_names"]) == TAG_NAMES
             known &= all(tuple(arrays[f"{stage}_names"]) == names for stage, names in _COLUMNS.items())
     except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
         raise ModelError(f"extractors/main_content: {path} is no model of this stage: {error}") from error
     if not known:
         raise ModelError(f"extractors/main_content: {path} was trained with other features than this version has; train anew")
-    return BlockModel(*(packed(stage) for stage in stages))
+    return BlockModel(*stages)
 
 
 def page_model(model: str) -> BlockModel:
@@ -199,5 +203,6 @@ def make_page_function(
             return None, None, None
         return text.encode(), page_title(str(page[:TITLE_WITHIN], "utf-8", "replace")), content_id(text)
 
-    extract_page(memoryview(b"<p>Compiles every kernel before the first page is timed.</p>"))
+    warm = b"<p>Every kernel is compiled before the first page is timed: <math><mi>x</mi></math>. " + b"<li>x" * 2 * BLOCKS
+    extract_page(memoryview(warm))
     return extract_page

@@ -222,6 +222,7 @@ def select(elements, blocks, measures, text, given, threshold, comments, headlin
 def expand(why, stride, count):
     """uint8 [count]: `why` of groups of `stride` blocks, for each block."""
     out = np.empty(count, np.uint8)
-    for b in range(count):
-        out[b] = why[b // stride]
+    for g in range(len(why)):
+        for b in range(g * stride, min((g + 1) * stride, count)):
+            out[b] = why[g]
     return out

@@ -32,7 +32,6 @@ def _put_block(out, at, text, start, end, one_line):
 
 
 _NEW_LINE = np.frombuffer(b"\n", np.uint8)
-_BLANK_LINE = np.frombuffer(b"\n\n", np.uint8)
 _BAR = np.frombuffer(b" | ", np.uint8)
 _ROW_START = np.frombuffer(b"| ", np.uint8)
 _ROW_END = np.frombuffer(b" |", np.uint8)
@@ -57,6 +56,31 @@ def _table_of(elements, row):
     return e
 
 
+@leaf
+def _any_cell(elements, blocks, keep):
+    """Whether a cell of a row is kept."""
+    for b in range(len(blocks)):
+        if keep[b]:
+            e = blocks[b, ELEMENT]
+            if elements[e, CELL] >= 0 and elements[e, ROW] >= 0:
+                return True
+    return False
+
+
+@leaf
+def _most_bytes(elements, blocks, text, keep, places, cell_bytes):
+    """Bound on the bytes of the kept blocks, bars of `cell_bytes` for each cell of the rows they stand in."""
+    size = 16 + len(text)
+    for b in range(len(blocks)):
+        size += ROOM * keep[b]
+    if len(places):
+        for b in range(len(blocks)):
+            row = elements[blocks[b, ELEMENT], ROW]
+            if keep[b] and row >= 0 and elements[blocks[b, ELEMENT], CELL] >= 0:
+                size += cell_bytes * min(places[row], MOST_CELLS)
+    return size
+
+
 @inlined
 def _rows_of_data(elements, blocks, keep, every):
     """(places int32 [e]: number of a cell in its row, of a row how many cells it has; bool [e]: rows to write side by side).
@@ -65,9 +89,7 @@ def _rows_of_data(elements, blocks, keep, every):
     rows have several and no cell holds half of the text. Others lay out a page; their cells are its paragraphs.
     """
     n = len(elements)
-    found = False
-    for b in range(len(blocks)):
-        found |= keep[b] and elements[blocks[b, ELEMENT], CELL] >= 0
+    found = _any_cell(elements, blocks, keep)
     places = np.zeros(n if found else 0, np.int32)
     beside = np.zeros(n if found else 0, np.bool_)
     if not found:
@@ -156,14 +178,7 @@ def render(elements, blocks, text, keep, markdown, rows):
     """
     places, beside = _rows_of_data(elements, blocks, keep, rows)
     barred = markdown or rows
-    size = 16
-    for b in range(len(blocks)):
-        if keep[b]:
-            row = elements[blocks[b, ELEMENT], ROW]
-            size += blocks[b, END] - blocks[b, START] + ROOM
-            if row >= 0 and elements[blocks[b, ELEMENT], CELL] >= 0:
-                size += (12 if barred else 3) * min(places[row], MOST_CELLS)
-    out = np.empty(size, np.uint8)
+    out = np.empty(_most_bytes(elements, blocks, text, keep, places, 12 if barred else 3), np.uint8)
     at = 0
     row = cell = item = code = -1
     table = -1
@@ -193,7 +208,11 @@ def render(elements, blocks, text, keep, markdown, rows):
                 at = _put(out, at, _FENCE)
             if at:
                 close = (now_code >= 0 and now_code == code) or (side_by_side and in_row) or (item >= 0 and now_item >= 0)
-                at = _put(out, at, _NEW_LINE if close or not markdown else _BLANK_LINE)
+                out[at] = 10
+                at += 1
+                if markdown and not close:
+                    out[at] = 10
+                    at += 1
             if now_code >= 0:
                 if markdown and now_code != code:
                     at = _put(out, at, _FENCE)
@@ -206,7 +225,8 @@ def render(elements, blocks, text, keep, markdown, rows):
                     at = _put(out, at, _BAR)
                 at = _put_block(out, at, text, blocks[b, START], blocks[b, END], True)
             else:
-                at = _put_mark(out, at, elements, blocks, e, item, markdown)
+                if markdown or now_item >= 0:
+                    at = _put_mark(out, at, elements, blocks, e, item, markdown)
                 at = _put_block(out, at, text, blocks[b, START], blocks[b, END], False)
         row, cell, item, code, side_by_side = now_row, now_cell, now_item, now_code, in_row
     if side_by_side and barred:

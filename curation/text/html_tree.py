@@ -45,6 +45,8 @@ from curation.text.html_tags import IS_HIDDEN, NAMES, WORDS
 # PLACE: the byte of the page where its start tag begins.
 PARENT, TAG_ID, DEPTH, FLAG_BITS, KIND_BITS, OWN_KINDS, ROW, CELL, ITEM, CODE, LISTS, PLACE = range(12)
 ELEMENT_COLUMNS = 12
+MOST_DEPTH = 512
+"""Of the tree, as in browsers: what is opened deeper hangs in the element at this depth."""
 
 
 @leaf
