@@ -159,20 +159,6 @@ def load_model(path: Path = MODEL) -> BlockModel:
     return BlockModel(*stages)
 
 
-def page_model(model: str) -> BlockModel:
-    """The model of a stage's field `model`."""
-    return load_model(place_of("extractors/main_content", "model", model) if model else MODEL)
-
-
-def choice(
-    reading: Reading, answers: np.ndarray, threshold: float = 0.5, comments: bool = False, headline: bool = True
-) -> np.ndarray:
-    """What the `answers` (float32) and the options make of each block (uint8): see `select`."""
-    bound = np.float32(threshold)
-    why = select(reading.elements, reading.groups, reading.measures, reading.text, answers, bound, comments, headline)
-    return expand(why, reading.stride, len(reading.blocks)) if reading.stride > 1 else why
-
-
 def chosen_text(
     reading: Reading,
     answers: np.ndarray,
@@ -188,11 +174,20 @@ def chosen_text(
     return text.tobytes().decode("utf-8", "replace")
 
 
+def choice(
+    reading: Reading, answers: np.ndarray, threshold: float = 0.5, comments: bool = False, headline: bool = True
+) -> np.ndarray:
+    """What the `answers` (float32) and the options make of each block (uint8): see `select`."""
+    bound = np.float32(threshold)
+    why = select(reading.elements, reading.groups, reading.measures, reading.text, answers, bound, comments, headline)
+    return expand(why, reading.stride, len(reading.blocks)) if reading.stride > 1 else why
+
+
 def make_page_function(
     threshold: float, comments: bool, headline: bool, markdown: bool, tables: str, model: str
 ) -> PageFunction:
     """The function the guard's child calls with each page (UTF-8): text, title, content_id."""
-    trees = page_model(model)
+    trees = load_model(place_of("extractors/main_content", "model", model) if model else MODEL)
 
     def extract_page(page: memoryview) -> PageFields:
         reading = read_page(page)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from curation.extractors.guarded import PageFunction
-from curation.extractors.main_content import MainContent, choice, make_page_function, page_model, read_page
+from curation.extractors.main_content import MODEL, MainContent, choice, load_model, make_page_function, read_page
 from curation.text.block_choice import KEPT, REASONS
 from curation.text.html_blocks import ELEMENT, END, PAGE_END, PAGE_START, START
 from curation.text.html_math import formula_places, tex_for_math
@@ -57,7 +57,7 @@ def page_blocks(page: bytes, stage: MainContent) -> list[Block]:
     reading = read_page(page)
     if reading is None:
         return []
-    answers = page_model(stage.model).answers(reading)
+    answers = load_model(stage.files[0] if stage.model else MODEL).answers(reading)
     why = choice(reading, answers, stage.threshold, stage.comments, stage.headline)
     shares = np.repeat(answers, reading.stride)[: len(why)]
     paths = _Paths(bytes(tex_for_math(page)), reading.elements)
