@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Optional
@@ -44,12 +46,20 @@ Settings = Annotated[
 ]
 AllowCode = Annotated[bool, typer.Option("--allow-code", help="Let a YAML recipe load stages from its own Python files.")]
 OutFolder = Annotated[str, typer.Argument(help="The --out folder of a run.")]
+PageFile = Annotated[Optional[Path], typer.Option("--html", help="Write the page view: one HTML file with the blocks.")]
 LogLevel = Annotated[str, typer.Option(help="debug, info, warning or error.")]
 
 
 def say(text: str) -> None:
     """Write a result to standard output."""
     typer.echo(text)
+
+
+def _terminal() -> dict[str, Any]:
+    from curation.inspect.page_view import WIDTH
+
+    width = shutil.get_terminal_size((WIDTH, 0)).columns
+    return {"width": width, "colour": sys.stdout.isatty() and not os.environ.get("NO_COLOR")}
 
 
 def _version(wanted: bool) -> None:
@@ -295,11 +305,47 @@ def slow(directory: OutFolder) -> None:
 
 @app.command()
 @with_storage
-def why(document: Annotated[str, typer.Argument(help="Its id, URL or doc number.")], directory: OutFolder) -> None:
-    """One document's life: measures, scores, where and why it fell, its kept twin, its place in the archive."""
+def why(
+    document: Annotated[str, typer.Argument(help="Its id, URL or doc number.")],
+    directory: OutFolder,
+    page: Annotated[bool, typer.Option("--page", help="Also the blocks of its page, kept and cut, with the reasons.")] = False,
+    html: PageFile = None,
+    archive: Annotated[
+        str, typer.Option(help="For its page: the archive, or the folder or URL that was given as --input, if it was moved.")
+    ] = "",
+) -> None:
+    """One document's life: measures, scores, where and why it fell, its kept twin, its place in the archive, its page.
+
+    The page is read again from the archive. Only extractors/main_content chooses block by block and can say why.
+    """
     from curation.inspect.why import why as tell
 
     say(tell(document, directory))
+    if page or html or archive:
+        from curation.inspect.page import document_page
+        from curation.inspect.page_view import present
+
+        say("")
+        say(present(document_page(document, directory, archive=archive), html, lines=page or not html, **_terminal()))
+
+
+@app.command()
+@with_storage
+def page(
+    file: Annotated[str, typer.Argument(help="HTML file: a path or an fsspec URL.")],
+    html: PageFile = None,
+    set_: Annotated[
+        Optional[list[str]], typer.Option("--set", help="Change one field of the extractor: threshold=0.3. Repeatable.")
+    ] = None,
+) -> None:
+    """What extractors/main_content makes of a page: a line for each block, kept (+) or cut (-), its probability and the reason.
+
+    `curation why DOCUMENT DIRECTORY --page` shows the same of a document of a run.
+    """
+    from curation.inspect.page import file_page
+    from curation.inspect.page_view import present
+
+    say(present(file_page(file, set_ or []), html, lines=not html, **_terminal()))
 
 
 @app.command()

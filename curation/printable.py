@@ -16,6 +16,8 @@ _SECRET = re.compile(
 
 def printable(text: str) -> str:
     """`text` safe for a terminal: ANSI escapes and control characters made visible, bidirectional controls too."""
+    if text.isprintable():
+        return text
     text = _ANSI.sub(lambda m: m.group().replace("\x1b", "␛"), text)
     return "".join(c if c in "\n\t" or (unicodedata.category(c) != "Cc" and c not in _BIDI) else f"⟨{ord(c):x}⟩" for c in text)
 

@@ -27,6 +27,7 @@ from curation.pipeline import Pipeline
 from curation.plan import Options, run_fingerprint
 from curation.printable import without_secrets
 from curation.storage import Folder
+from curation.storage_options import shown
 from curation.unit import versions_of
 
 logger = logging.getLogger("curation")
@@ -47,6 +48,9 @@ MOST_BYTES = 1 << 30
 
 NAMES = 500
 """Units that one line names as taken over."""
+
+MOST_ROOTS = 8
+"""Roots of inputs that the start of a run names."""
 
 REASON = 2000
 """Characters of an error or of a lost worker's last words."""
@@ -257,12 +261,25 @@ def start_facts(pipeline: Pipeline, inputs: Inputs, options: Options, slice_: st
             "files": len(inputs.accepted),
             "bytes": sum(item.size for item in inputs.accepted),
             "refused": len(inputs.refused),
+            "roots": roots_of(inputs),
         },
         "options": {"limit": options.limit, "sample": options.sample, "slice": slice_},
         "curation": curation.__version__,
         "python": platform.python_version(),
         "libraries": versions_of(pipeline),
     }
+
+
+def roots_of(inputs: Inputs) -> list[str]:
+    """What goes before the recorded paths of the inputs, the first few that differ: where the archives were."""
+    found: dict[str, None] = {}
+    for item in inputs.accepted:
+        location = item.location if "://" in item.location else os.path.abspath(item.location)
+        if shown(location).endswith(f"/{item.path}"):
+            found[shown(location).removesuffix(item.path)] = None
+        if len(found) == MOST_ROOTS:
+            break
+    return list(found)
 
 
 def unit_facts(record: Mapping) -> dict[str, Any]:
@@ -293,6 +310,19 @@ def unit_facts(record: Mapping) -> dict[str, Any]:
 
 def _words(text: str) -> str:
     return without_secrets(text)[:REASON]
+
+
+def starts(folder: Folder) -> Iterator[dict[str, Any]]:
+    """The event `run_started` of each driver of a folder, the newest first; only first lines are read."""
+    for name in sorted(folder.names(FOLDER), reverse=True):
+        with folder.open(f"{FOLDER}/{name}") as stream:
+            line = stream.readline()
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict) and event.get("event") == "run_started":
+            yield event
 
 
 class LogReader:

@@ -23,11 +23,12 @@ from test_engine import make_inputs, pipeline, run, snapshot
 
 from curation import run_log
 from curation.errors import RunStopped
+from curation.inputs import Inputs
 from curation.progress import LineProgress
-from curation.run_log import LogReader, RunLog, make_room, unit_facts
+from curation.run_log import MOST_ROOTS, LogReader, RunLog, make_room, roots_of, starts, unit_facts
 from curation.runners.publish import clean
 from curation.runners.waves import Slice
-from curation.stage import Apply
+from curation.stage import Apply, Input
 from curation.storage import Folder
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -78,6 +79,30 @@ def test_every_event_has_the_fields_that_the_documents_name(tmp_path: Path) -> N
         if event in events(tmp_path / "out"):
             assert documented[event["event"]] - fields <= optional, event
         assert datetime.fromisoformat(event["time"]).utcoffset() is not None
+
+
+def test_a_start_names_where_the_inputs_lay(tmp_path: Path) -> None:
+    inputs, out = make_inputs(tmp_path), tmp_path / "out"
+    run(pipeline(*STAGES), inputs, out)
+    more = make_inputs(tmp_path / "more")
+    run(pipeline(*STAGES), more, out)
+    found = [start["inputs"]["roots"] for start in starts(Folder(str(out)))]
+    assert found == [[f"file://{more.parent}/"], [f"file://{inputs.parent}/"]]
+    (out / "log" / "9-torn.jsonl").write_text('{"event": "run_sta')
+    assert len(list(starts(Folder(str(out))))) == 2 and list(starts(Folder(str(tmp_path / "none")))) == []
+
+
+def test_roots_are_few_and_without_credentials() -> None:
+    places = [f"s3://user:pw@bucket{i}/crawl/a.warc.gz" for i in range(20)] + [
+        "https://h/crawl/a.warc.gz?Signature=5i9n",
+        "x/b.warc",
+    ]
+    roots = roots_of(Inputs([Input(i, "crawl/a.warc.gz", place, 1, "") for i, place in enumerate(places)]))
+    assert roots == [f"s3://bucket{i}/" for i in range(MOST_ROOTS)]
+    assert roots_of(Inputs([Input(0, "b.warc", "x/b.warc", 1, ""), Input(1, "c", "https://h/c?Signature=5i9n", 1, "")])) == [
+        f"{Path.cwd()}/x/",
+        "https://h/",
+    ]
 
 
 def test_the_log_adds_up_to_the_census(tmp_path: Path) -> None:

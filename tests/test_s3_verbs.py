@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from curation.cli import app
 from curation.dedup.minhash import Minhash
-from curation.demo.build_warc import build_crawl
+from curation.demo.build_warc import build_crawl, load_catalogue
 from curation.runners.choose import executor_maker
 from curation.runners.drive import run_pipeline
 from curation.storage_options import PROFILES_VARIABLE, use
@@ -39,6 +39,7 @@ def test_no_verb_leaves_a_secret_anywhere(store: Store, tmp_path: Path) -> None:
     """Keys of a profile open everything and are written nowhere, at the most talkative level of the log."""
     build_crawl(tmp_path / "crawl")
     crawl, out = store.put(tmp_path / "crawl", "crawl"), f"{store.url}/out"
+    kept = next(page.url for page in load_catalogue() if page.fate == "kept")
     environment = {**os.environ, PROFILES_VARIABLE: str(store.profile(tmp_path / "storage.toml"))}
     told = ""
     for verb, expected in (
@@ -48,6 +49,8 @@ def test_no_verb_leaves_a_secret_anywhere(store: Store, tmp_path: Path) -> None:
         (["census", out, "--json"], "bytes_accounted"),
         (["peek", out], " of "),
         (["why", "https://no.example/", out], "no such document"),
+        (["why", kept, out, "--page"], "the text kept is the run's"),
+        (["page", f"{crawl}/no.html"], "cannot be read"),
         (["contamination", out], ""),
         (["run", "demo", "--input", f"s3://no-such-bucket-{store.bucket}", "--out", out], "cannot be read"),
         (["run", "demo", "--input", crawl, "--out", f"s3://no-such-{store.bucket}/out"], "buckets are not made here"),

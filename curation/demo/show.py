@@ -42,7 +42,7 @@ def run_demo(out: Path, workers: int | None = None) -> str:
             "try next:",
             f"  {command} census {corpus}",
             f"  {command} peek {corpus} --reason fineweb:line_punct",
-            f"  {command} why URL {corpus}",
+            f"  {command} why URL {corpus} --page  (its blocks, kept and cut)",
             f"  {command} run demo --input {crawl} --out {corpus} --set fineweb.line_punct_min=0.5  (extracts nothing)",
             f"  {command} explain common_crawl_english",
         ]

@@ -63,6 +63,11 @@ class GuardedExtractor(Stage):
         raise NotImplementedError(f"{type(self).__name__} must name its page function")
 
     @property
+    def page_options(self) -> dict[str, object]:
+        """What the page function is made from: every field that is no bound."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in (*BOUNDS, "label")}
+
+    @property
     def reads(self) -> tuple[str, ...]:
         return ("html",)
 
@@ -83,8 +88,7 @@ class GuardedExtractor(Stage):
         return {"extractor_error": 0.05}
 
     def bind(self, models: Mapping[str, Path]) -> Apply:
-        options = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in (*BOUNDS, "label")}
-        return Extraction(Guard(self.page_function, options, self.timeout_s, self.memory_gb))
+        return Extraction(Guard(self.page_function, self.page_options, self.timeout_s, self.memory_gb))
 
     def close(self, apply: Apply) -> None:
         if isinstance(apply, Extraction):

@@ -20,9 +20,10 @@ from curation.document import content_id
 from curation.errors import ModelError, RecipeError, explain_mismatch
 from curation.extractors.guarded import TITLE_WITHIN, GuardedExtractor, PageFields, PageFunction, page_title
 from curation.options import place_of
+from curation.text.block_choice import KEPT, expand, select
 from curation.text.block_features import FEATURES, SECOND_FEATURES, features, second_features
 from curation.text.block_groups import groups_of, tree_of_groups
-from curation.text.block_text import expand, render, select
+from curation.text.block_text import render
 from curation.text.html_blocks import page_array, segment
 from curation.text.html_math import tex_for_math
 from curation.text.html_names import TAG_NAMES
@@ -168,12 +169,18 @@ def chosen_text(
     tables: str = "data",
 ) -> str:
     """The text of the blocks that the `answers` (float32) and the options keep."""
-    bound = np.float32(threshold)
-    keep = select(reading.elements, reading.groups, reading.measures, reading.text, answers, bound, comments, headline)
-    if reading.stride > 1:
-        keep = expand(keep, reading.stride, len(reading.blocks))
+    keep = choice(reading, answers, threshold, comments, headline) >= KEPT
     text = render(reading.elements, reading.blocks, reading.text, keep, markdown, tables == "rows")
     return text.tobytes().decode("utf-8", "replace")
+
+
+def choice(
+    reading: Reading, answers: np.ndarray, threshold: float = 0.5, comments: bool = False, headline: bool = True
+) -> np.ndarray:
+    """What the `answers` (float32) and the options make of each block (uint8): see `select`."""
+    bound = np.float32(threshold)
+    why = select(reading.elements, reading.groups, reading.measures, reading.text, answers, bound, comments, headline)
+    return expand(why, reading.stride, len(reading.blocks)) if reading.stride > 1 else why
 
 
 def make_page_function(

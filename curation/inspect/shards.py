@@ -40,6 +40,14 @@ def columns_of(out: str, kind: str, options: Mapping[str, object] | None = None)
     return list(dict.fromkeys([*own, *(c for columns in _sides(folder, kind, name).values() for c in columns)]))
 
 
+def producer_of(out: str, kind: str, column: str, options: Mapping[str, object] | None = None) -> str:
+    """What the shards of `documents` or `dropped` say of who wrote a column: `stage@fingerprint`, and its models."""
+    folder = Folder(out, dict(options or {}))
+    with folder.open(f"{kind}/{_names(folder, kind)[0]}") as stream:
+        field = open_parquet(stream).schema_arrow.field(column)
+    return (field.metadata or {}).get(b"producer", b"").decode()
+
+
 def each_shard(out: str, kind: str, columns: list[str], options: Mapping[str, object] | None = None) -> Iterator[pl.DataFrame]:
     """Those of `columns` that each shard of `documents` or `dropped` has, its side files' scores among them."""
     folder = Folder(out, dict(options or {}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import polars as pl
 
@@ -20,6 +21,11 @@ def why(wanted: str, out: str, options: Mapping[str, object] | None = None) -> s
 
     Real crawls repeat ids and URLs, so there may be several. Raises CurationError when there is none.
     """
+    return "\n\n".join(_story(kind, row, out, options) for kind, row in find(wanted, out, options))
+
+
+def find(wanted: str, out: str, options: Mapping[str, object] | None = None) -> list[tuple[str, dict[str, Any]]]:
+    """The rows of those documents in the order of `doc`, each with `kept` or `dropped`. CurationError when there is none."""
     found = [
         (kind, row)
         for kind, folder in (("kept", "documents"), ("dropped", "dropped"))
@@ -34,7 +40,7 @@ def why(wanted: str, out: str, options: Mapping[str, object] | None = None) -> s
                 hint="a page that never came in has no record: see `curation census` for files and broken ranges",
             )  # fmt: skip
         )
-    return "\n\n".join(_story(kind, row, out, options) for kind, row in sorted(found, key=lambda f: f[1]["doc"]))
+    return sorted(found, key=lambda f: f[1]["doc"])
 
 
 def _matching(frame: pl.DataFrame, wanted: str) -> pl.DataFrame:

@@ -58,6 +58,7 @@ from curation.text.html_tree import (
     ITEM,
     MOST_DEPTH,
     PARENT,
+    PLACE,
     ROW,
     TAG_ID,
     closable,
@@ -312,6 +313,8 @@ def _fill(data, elements, signatures, blocks, text, stack, previous):
             seen[1] += in_link
         elif tag == BR:
             if in_pre:
+                if out == block_start:
+                    page_start = name - 1
                 text[out] = 10
                 out += 1
                 continue
@@ -341,6 +344,7 @@ def _fill(data, elements, signatures, blocks, text, stack, previous):
             if tag in (LI, TD, TR, TH):
                 in_link = False
             new = push(elements, signatures, element_count, stack[min(depth, MOST_DEPTH) - 1], tag, told)
+            elements[new, PLACE] = name - 1
             element_count += 1
             stack[depth] = new
             previous[depth] = last_open[tag]

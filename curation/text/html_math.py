@@ -47,15 +47,30 @@ MOST_GROWTH = 1 << 14
 
 # Places in `progress`: the next end of a formula, of a script; whether a drawing without an end was found; the last `>`;
 # where the page is read, up to where it was copied; bytes written; rows the next formula needs; bytes of formulas whose TeX
-# was too long.
-_MATH_END, _SCRIPT_END, _NO_DRAWING, _LAST_CLOSE, AT, COPIED, SIZE, ROWS_WANTED, IN_VAIN = (np.int64(i) for i in range(9))
-PLACES = 9
+# was too long; formulas so far.
+_MATH_END, _SCRIPT_END, _NO_DRAWING, _LAST_CLOSE, AT, COPIED, SIZE, ROWS_WANTED, IN_VAIN, FORMULAS = (
+    np.int64(i) for i in range(10)
+)
+PLACES = 10
+
+
+_NO_PLACES = np.empty((0, 3), np.int64)
 
 
 def tex_for_math(page: bytes | memoryview) -> bytes | memoryview:
     """The page (UTF-8) with every formula as TeX; the very same object when it holds none."""
     data = page_array(page)
-    return memoryview(_with_tex(data)) if _holds_math(data) else page
+    return memoryview(_with_tex(data, _NO_PLACES)[0]) if _holds_math(data) else page
+
+
+def formula_places(page: bytes | memoryview) -> list[tuple[int, int, int]]:
+    """(start, end, size) of each formula of a page: the bytes it takes, and how many stand in for it in `tex_for_math`."""
+    data = page_array(page)
+    if not _holds_math(data):
+        return []
+    places = np.empty((np.count_nonzero(data == 60), 3), np.int64)
+    _, count = _with_tex(data, places)
+    return [(start, end, size) for start, end, size in places[:count].tolist()]
 
 
 @kernel
@@ -171,7 +186,7 @@ def _write_formula(work, data, kind, at, name_end, end, closed, out, size, progr
 
 
 @leaf
-def _go_on(work, data, out, progress):
+def _go_on(work, data, out, places, progress):
     """Convert from where it was left until the page ends; whether it did: the rows may be too few for a formula."""
     n = np.int64(len(data))
     copied, size = progress[COPIED], progress[SIZE]
@@ -188,7 +203,7 @@ def _go_on(work, data, out, progress):
         if end < 0:
             continue
         progress[AT] = i
-        size = copied_to(data, copied, i, out, size)
+        size = begun = copied_to(data, copied, i, out, size)
         if kind != DRAWN:
             progress[ROWS_WANTED] = rows_needed(tags_in(data, i, end))
             if progress[ROWS_WANTED] > len(work.rows):
@@ -196,14 +211,18 @@ def _go_on(work, data, out, progress):
                 return False
             size = _write_formula(work, data, kind, i, name_end, end, closed, out, size, progress)
         progress[COPIED], progress[SIZE] = closed, size
+        if progress[FORMULAS] < len(places):
+            places[progress[FORMULAS]] = i, closed, size - begun
+        progress[FORMULAS] += 1
         copied = behind = closed
     progress[SIZE] = copied_to(data, copied, n, out, size)
     return True
 
 
 @kernel
-def _with_tex(data):
-    """The page (uint8, read-only) with its formulas as TeX."""
+def _with_tex(data, places):
+    """(the page (uint8, read-only) with its formulas as TeX, their number); fills `places`, as many as it has rows, with start,
+    end and size."""
     n = np.int64(len(data))
     work = work_for(min(n, np.int64(MOST_FORMULA)))
     progress = np.zeros(PLACES, np.int64)
@@ -212,6 +231,6 @@ def _with_tex(data):
     while progress[_LAST_CLOSE] >= 0 and data[progress[_LAST_CLOSE]] != 62:
         progress[_LAST_CLOSE] -= 1
     out = np.empty(n + MOST_GROWTH + 64, np.uint8)
-    while not _go_on(work, data, out, progress):
+    while not _go_on(work, data, out, places, progress):
         work = Work(empty_rows(2 * progress[ROWS_WANTED]), work.store, work.text, work.clean)
-    return out[: progress[SIZE]]
+    return out[: progress[SIZE]], progress[FORMULAS]

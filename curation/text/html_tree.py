@@ -41,9 +41,10 @@ from curation.text.html_names import (
 )
 from curation.text.html_tags import IS_HIDDEN, NAMES, WORDS
 
-# Columns of `elements`. ROW, CELL, ITEM, CODE: the nearest tr, td or th, li, pre around, -1 for none; LISTS: lists around.
-PARENT, TAG_ID, DEPTH, FLAG_BITS, KIND_BITS, OWN_KINDS, ROW, CELL, ITEM, CODE, LISTS = range(11)
-ELEMENT_COLUMNS = 11
+# Columns of `elements`. ROW, CELL, ITEM, CODE: the nearest tr, td or th, li, pre around, -1 for none; LISTS: lists around;
+# PLACE: the byte of the page where its start tag begins.
+PARENT, TAG_ID, DEPTH, FLAG_BITS, KIND_BITS, OWN_KINDS, ROW, CELL, ITEM, CODE, LISTS, PLACE = range(12)
+ELEMENT_COLUMNS = 12
 MOST_DEPTH = 512
 """Of the tree, as in browsers: what is opened deeper hangs in the element at this depth."""
 

@@ -29,7 +29,7 @@ from curation.text.html_blocks import (
     segment,
 )
 from curation.text.html_names import HIDDEN, KINDS, NAV, STOP_BYTES, STOP_FOUND, STOP_KEYS, TAG, TAG_NAMES, fnv, look_up
-from curation.text.html_tree import CELL, CODE, ELEMENT_COLUMNS, FLAG_BITS, ITEM, KIND_BITS, PARENT, ROW, TAG_ID
+from curation.text.html_tree import CELL, CODE, ELEMENT_COLUMNS, FLAG_BITS, ITEM, KIND_BITS, PARENT, PLACE, ROW, TAG_ID
 
 
 def blocks_of(page: str | bytes) -> list[str]:
@@ -119,6 +119,13 @@ def test_what_is_seen_on_the_way() -> None:
     assert third[GAP] == 4  # an end of p, starts of two div and a p
     assert elements[first[ELEMENT], FLAG_BITS] & NAV and elements[third[ELEMENT], FLAG_BITS] & HIDDEN
     assert page[second[PAGE_START] : second[PAGE_END]] == b"x<br>y"
+
+
+def test_places_in_the_page() -> None:
+    page = b"<h1>ab</h1> <pre><br>\ncd <b>e</b></pre><p>&amp;<!-- > -->f&nbsp;</p>"
+    elements, _, blocks, _, _, _ = segment(page_array(page))
+    assert [page[block[PAGE_START] : block[PAGE_END]] for block in blocks] == [b"ab", b"<br>\ncd <b>e", b"&amp;<!-- > -->f"]
+    assert [page[place : place + 3] for place in elements[1:, PLACE]] == [b"<h1", b"<pr", b"<p>"]
 
 
 def test_kinds_of_class_names_are_inherited() -> None:
