@@ -9,8 +9,9 @@ import sys
 import zipfile
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from curation.extractors.page_kinds import LIKELY, UNLIKELY
 from curation.text.html_math import tex_of_mathml
 
 if TYPE_CHECKING:
@@ -52,6 +53,16 @@ NOTES: dict[str, list[str]] = {
         "Mutated pages (tests/extractors/test_main_content.py, 100,000): none above 20 ms and 20 ms a megabyte once warm.",
     ],
 }
+
+
+def rows_of(path: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """What unseen models say of each gold page, by set and name: a file of one of the trainers."""
+    return {(row["source"], row["name"]): row for row in map(json.loads, path.open("rb"))}
+
+
+def is_other(row: dict[str, Any]) -> bool:
+    """Whether the stage takes the page of a row of page_kinds.jsonl for no article."""
+    return row["structure"] > UNLIKELY and (row["declares_other"] or row["both"] > LIKELY)
 
 
 def keep_reasons(gold: Gold, side: str) -> list[tuple[str, str] | None]:

@@ -19,16 +19,19 @@ import numpy as np
 from curation.document import content_id
 from curation.errors import ModelError, RecipeError, explain_mismatch
 from curation.extractors.guarded import TITLE_WITHIN, GuardedExtractor, PageFields, PageFunction, page_title
+from curation.extractors.page_kinds import ARTICLE, OTHER, KindModel, load_kinds
 from curation.options import place_of
 from curation.text.block_features import FEATURES, SECOND_FEATURES, features, second_features
 from curation.text.block_text import expand, render, select
 from curation.text.html_blocks import END, LINK_BYTES, LINKS, page_array, segment
 from curation.text.html_math import tex_for_math
-from curation.text.html_names import TAG_NAMES
+from curation.text.html_names import COMMENT_KIND, TAG_NAMES
+from curation.text.html_tree import KIND_BITS
 from curation.text.trees import Trees, from_dump, packed, probabilities
 
-PACKAGE_DATA = ("main_content.npz",)
-MODEL = Path(__file__).with_name("main_content.npz")
+PACKAGE_DATA = ("main_content.npz", "main_content_other.npz")
+MODEL, OTHER_MODEL = (Path(__file__).with_name(name) for name in PACKAGE_DATA)
+KINDS = ("auto", ARTICLE, OTHER)
 MOST_BYTES = 1 << 30
 """Of a larger page only so much is read: positions are 32-bit numbers."""
 BLOCKS, BLOCKS_PER_KB = 1000, 1
@@ -42,8 +45,11 @@ class MainContent(GuardedExtractor):
 
     `threshold`: probability (0 to 1) above which a block is kept; lower keeps more. Where no block reaches it, those near the
     highest are kept. `comments`: keep readers' comments too. `headline`: keep the heading that says what the page's title
-    says, when it stands right before the text. `markdown`: mark headings, lists, tables, quotations and code. `model`: path
-    of another model (.npz, by `curation models train extractor`); empty for the one that comes with the package.
+    says, when it stands right before the text. `markdown`: mark headings, lists, tables, quotations and code. `kind`: "auto"
+    tells articles from all other pages (forums, questions and answers, documentation, products, lists, services), which are
+    answered for by a model of their own that keeps replies, lists and tables; "article" or "other" takes every page for one.
+    `model`: path of another model (.npz, by `curation models train extractor`), which then answers for pages of every kind;
+    empty for those that come with the package.
     Mathematics (MathML, MathJax, KaTeX) comes as TeX between dollar signs.
     """
 
@@ -52,6 +58,7 @@ class MainContent(GuardedExtractor):
     comments: bool = False
     headline: bool = True
     markdown: bool = False
+    kind: str = "auto"
     model: str = ""
 
     libraries: ClassVar[tuple[str, ...]] = ("numba",)
@@ -62,7 +69,9 @@ class MainContent(GuardedExtractor):
             raise RecipeError(
                 explain_mismatch("extractors/main_content: threshold", wanted="0 to 1", found=str(self.threshold))
             )
-
+        if self.kind not in KINDS or (self.model and self.kind != "auto"):
+            wanted = "auto, as a model of one's own is for all kinds" if self.model else ", ".join(KINDS)
+            raise RecipeError(explain_mismatch("extractors/main_content: kind", wanted=wanted, found=self.kind))
         if self.model and not self.files[0].is_file():
             raise RecipeError(explain_mismatch("extractors/main_content: model", wanted="a file", found=self.model))
 
@@ -86,10 +95,17 @@ class Reading(NamedTuple):
     features: np.ndarray
     measures: np.ndarray
     wider: np.ndarray
+    page: np.ndarray
 
     def second(self, answers: np.ndarray) -> np.ndarray:
         """Features of the second stage for the answers (float32) of the first."""
         return second_features(self.elements, self.wider, self.groups, self.measures, answers)
+
+    def without_comments(self) -> Reading:
+        """The same page with no block marked as readers' comments."""
+        elements = self.elements.copy()
+        elements[:, KIND_BITS] &= ~COMMENT_KIND
+        return self._replace(elements=elements)
 
 
 def read_page(page: bytes | memoryview) -> Reading | None:
@@ -106,7 +122,7 @@ def read_page(page: bytes | memoryview) -> Reading | None:
         for column in (LINK_BYTES, LINKS):
             groups[:, column] = np.add.reduceat(blocks[:, column], np.arange(0, len(blocks), stride))
     found, measures, wider = features(data, elements, signatures, groups, text, title_start, title_end)
-    return Reading(elements, blocks, text, groups, stride, found, measures, wider)
+    return Reading(elements, blocks, text, groups, stride, found, measures, wider, data)
 
 
 class BlockModel(NamedTuple):
@@ -118,6 +134,26 @@ class BlockModel(NamedTuple):
     def answers(self, reading: Reading) -> np.ndarray:
         """Probability of main content (float32) for each group of blocks."""
         return probabilities(reading.second(probabilities(reading.features, *self.first)), *self.second)
+
+
+class PageModels(NamedTuple):
+    """The models of a stage: for articles, for pages of other kinds, and what tells them apart. Without `other` and `kinds`
+    the first answers for all pages, without `article` the second."""
+
+    article: BlockModel | None
+    other: BlockModel | None = None
+    kinds: KindModel | None = None
+
+    def answered(self, reading: Reading, comments: bool = False) -> tuple[Reading, np.ndarray]:
+        """What the text is chosen from: the page, and the probability of main content for each group of blocks. Outside
+        articles comments are no less than other text, so that none is marked, unless `comments` are wanted whatever they are.
+        """
+        if self.article and (self.kinds is None or self.kinds.kind(reading) == ARTICLE):
+            return reading, self.article.answers(reading)
+        if self.other is None:
+            raise ModelError("extractors/main_content: no model for pages of this kind")
+        answers = self.other.answers(reading)
+        return reading if comments else reading.without_comments(), answers
 
 
 _COLUMNS = {"first": FEATURES, "second": SECOND_FEATURES}
@@ -147,6 +183,17 @@ def load_model(path: Path = MODEL) -> BlockModel:
     return BlockModel(*(packed(stage) for stage in stages))
 
 
+def load_models(kind: str = "auto", model: str = "") -> PageModels:
+    """The models for the stage's options `kind` and `model`."""
+    if model:
+        return PageModels(load_model(place_of("extractors/main_content", "model", model)))
+    if kind == ARTICLE:
+        return PageModels(load_model(MODEL))
+    if kind == OTHER:
+        return PageModels(None, load_model(OTHER_MODEL))
+    return PageModels(load_model(MODEL), load_model(OTHER_MODEL), load_kinds())
+
+
 def chosen_text(
     reading: Reading,
     answers: np.ndarray,
@@ -163,15 +210,17 @@ def chosen_text(
     return render(reading.elements, reading.blocks, reading.text, keep, markdown).tobytes().decode("utf-8", "replace")
 
 
-def make_page_function(threshold: float, comments: bool, headline: bool, markdown: bool, model: str) -> PageFunction:
+def make_page_function(
+    threshold: float, comments: bool, headline: bool, markdown: bool, model: str, kind: str = "auto"
+) -> PageFunction:
     """The function the guard's child calls with each page (UTF-8): text, title, content_id."""
-    trees = load_model(place_of("extractors/main_content", "model", model) if model else MODEL)
+    models = load_models(kind, model)
 
     def extract_page(page: memoryview) -> PageFields:
         reading = read_page(page)
         if reading is None:
             return None, None, None
-        text = chosen_text(reading, trees.answers(reading), threshold, comments, headline, markdown)
+        text = chosen_text(*models.answered(reading, comments), threshold, comments, headline, markdown)
         if not text or text.isspace():
             return None, None, None
         return text.encode(), page_title(str(page[:TITLE_WITHIN], "utf-8", "replace")), content_id(text)
