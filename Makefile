@@ -28,6 +28,7 @@ docs: $(VENV)/.test  ## the generated command reference
 
 bench: $(VENV)/.test  ## side by side with the peers; needs the real data folder in $$CURATION_DATA
 	$(PYTHON) benchmarks/first_light.py
+	$(PYTHON) benchmarks/whole_recipe.py
 	$(PYTHON) benchmarks/filters.py
 	$(PYTHON) benchmarks/repairs.py
 	$(PYTHON) benchmarks/url_filter.py

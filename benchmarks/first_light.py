@@ -27,10 +27,10 @@ WARM_PAGES = 150
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
 
 
-def measure(arguments: list[str]) -> tuple[float, float, dict]:
+def measure(arguments: list[str], program: Path = HERE / "first_light_jobs.py") -> tuple[float, float, dict]:
     """CPU seconds, peak MiB of the process tree (sum of resident sets, sampled), and the JSON the program printed."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    process = subprocess.Popen([sys.executable, str(HERE / "first_light_jobs.py"), *arguments], stdout=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, str(program), *arguments], stdout=subprocess.PIPE)
     peak = [0.0]
     thread = threading.Thread(target=_watch, args=(process.pid, peak), daemon=True)
     thread.start()

@@ -192,18 +192,16 @@ def run_bare(extractor: str, work: Path, size: str) -> dict:
 # -- datatrove
 
 
-def run_datatrove(extractor: str, work: Path, size: str) -> dict:
-    """WarcReader -> URLFilter -> Trafilatura -> LanguageFilter -> FineWebQualityFilter -> ParquetWriter, as it ships.
+def their_first_steps(work: Path, size: str) -> list:
+    """datatrove's WarcReader, URLFilter, Trafilatura and LanguageFilter, as they ship.
 
     Three things are set, none of which slows it: the language model is the same .ftz file ours uses (through the same C++
     predictor, whose distribution name datatrove's import check does not know), the list of public suffixes is the one
     tldextract carries, and its URL lists are off, as ours are.
     """
-    from datatrove.executor import LocalPipelineExecutor
     from datatrove.pipeline.extractors import Trafilatura
-    from datatrove.pipeline.filters import FineWebQualityFilter, LanguageFilter, URLFilter
+    from datatrove.pipeline.filters import LanguageFilter, URLFilter
     from datatrove.pipeline.readers import WarcReader
-    from datatrove.pipeline.writers import ParquetWriter
     from datatrove.utils.lid import FT176LID
     from tldextract import TLDExtract
 
@@ -225,20 +223,27 @@ def run_datatrove(extractor: str, work: Path, size: str) -> dict:
     FT176LID.model = property(lambda self: self.__dict__.setdefault("loaded", Predictor(model)))
     urls = URLFilter(use_integrated_lists=False)
     urls.tldextractor = TLDExtract(suffix_list_urls=())
-    extract = Trafilatura(favour_precision=True, deduplicate=False, timeout=5)
-    if extractor == "lookup":
-        texts = pickle.loads((work / "texts.pickle").read_bytes())
-        extract.extract = lambda page: texts.get(key_of(page.encode("utf-8", "replace")), "")
-    out = work / "datatrove"
-    shutil.rmtree(out, ignore_errors=True)
-    steps = [
+    return [
         WarcReader(str(work), glob_pattern=f"{size}.warc.gz"),
         urls,
-        extract,
+        Trafilatura(favour_precision=True, deduplicate=False, timeout=5),
         LanguageFilter("en", language_threshold=0.65),
-        FineWebQualityFilter(),
-        ParquetWriter(str(out / "documents"), compression="zstd"),
     ]
+
+
+def run_datatrove(extractor: str, work: Path, size: str) -> dict:
+    """WarcReader -> URLFilter -> Trafilatura -> LanguageFilter -> FineWebQualityFilter -> ParquetWriter."""
+    from datatrove.executor import LocalPipelineExecutor
+    from datatrove.pipeline.filters import FineWebQualityFilter
+    from datatrove.pipeline.writers import ParquetWriter
+
+    first = their_first_steps(work, size)
+    if extractor == "lookup":
+        texts = pickle.loads((work / "texts.pickle").read_bytes())
+        first[2].extract = lambda page: texts.get(key_of(page.encode("utf-8", "replace")), "")
+    out = work / "datatrove"
+    shutil.rmtree(out, ignore_errors=True)
+    steps = [*first, FineWebQualityFilter(), ParquetWriter(str(out / "documents"), compression="zstd")]
     executor = LocalPipelineExecutor(pipeline=steps, tasks=1, workers=1, logging_dir=str(out / "logs"))
     executor.run()
     import pyarrow.parquet as pq

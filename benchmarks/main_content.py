@@ -42,7 +42,10 @@ SETS = {**GOLD_SETS, **MORE_GOLD_SETS}
 TIMED = ("scrapinghub", "readability", "cleaneval")
 ROUNDS, COUNTED = 7, 2000
 LIBRARIES = ("trafilatura", "resiliparse", "lxml", "lightgbm", "numba", "polars")
-OPTIONS = {"threshold": 0.5, "comments": False, "headline": True, "markdown": False, "model": ""}
+OPTIONS = {"threshold": 0.5, "comments": False, "headline": True, "markdown": False, "tables": "data", "model": ""}
+ROWS = "main_content, tables as rows"
+WITH_LINES = ("scrapinghub", "cleaneval", "cleaneval_dev", "cleanportaleval")
+"""Sets whose gold texts have the lines of their pages, so that filters can be asked about them."""
 Lines = Iterator[str]
 
 
@@ -66,7 +69,7 @@ class Gold:
     def __init__(self, data: Path, folder: Path) -> None:
         self.pages: dict[str, list[GoldPage]] = {name: list(load(data)) for name, load in SETS.items()}
         rows, kinds = (made.rows_of(folder / name) for name in ("main_content_pages.jsonl", "page_kinds.jsonl"))
-        ours = {}
+        ours, rows_of_all = {}, {}
         for name, pages in self.pages.items():
             for page in pages:
                 reading = read_page(page.page.encode("utf-8", "replace"))
@@ -74,9 +77,11 @@ class Gold:
                     other = made.is_other(kinds[name, page.name])
                     row = (kinds if other else rows)[name, page.name]
                     answers = np.array(row["answers"], np.float32)
-                    ours[name, page.name] = chosen_text(reading.without_comments() if other else reading, answers)
+                    reading = reading.without_comments() if other else reading
+                    ours[name, page.name] = chosen_text(reading, answers)
+                    rows_of_all[name, page.name] = chosen_text(reading, answers, tables="rows")
         self.languages = {key: row["language"] for key, row in rows.items()}
-        self.texts = {"main_content": ours}
+        self.texts = {"main_content": ours, ROWS: rows_of_all}
         for peer, extract in PEERS.items():
             kept = folder / f"{peer.replace(' ', '_')}.json"
             if not kept.exists():
@@ -189,35 +194,57 @@ def cost(gold: Gold) -> Lines:
 
 def decisions(gold: Gold) -> Lines:
     """Whether common_crawl_english keeps a page, by the text of each side."""
-    gold.texts["trafilatura, bars off"] = {key: made.bars_off(text) for key, text in gold.texts["trafilatura"].items()}
+    base, late = "trafilatura", ("c4", "fineweb")
+    pages = [(source, page) for source, found in gold.pages.items() for page in found]
+    gold.texts["gold"] = {(source, page.name): page.gold for source, page in pages}
     found = {side: made.keep_reasons(gold, side) for side in gold.texts}
-    sets = np.array([source for source, pages in gold.pages.items() for _ in pages])
-    yield "| side | kept | all filters | up to Gopher | all filters, against bars off |"
-    yield "|---|---|---|---|---|"
-    late = ("c4", "fineweb")
+    sets = np.array([source for source, _ in pages])
+    lined = np.isin(sets, WITH_LINES)
     kept = {side: np.array([r is None for r in reasons]) for side, reasons in found.items()}
     early = {side: np.array([r is None or r[0] in late for r in reasons]) for side, reasons in found.items()}
-    base, bare = "trafilatura", "trafilatura, bars off"
-    for side in found:
-        same = [kept[side] == kept[base], early[side] == early[base], kept[side] == kept[bare]]
+    yield "| side | kept | all filters | up to Gopher | as the gold text is decided |"
+    yield "|---|---|---|---|---|"
+    for side in (*gold.texts,):
+        if side == "gold":
+            continue
+        same = [kept[side] == kept[base], early[side] == early[base], (kept[side] == kept["gold"])[lined]]
         yield f"| {side} | {kept[side].mean():.3f} | {' | '.join(f'{s.mean():.4f}' for s in same)} |"
     yield ""
-    yield "main_content against trafilatura, by set:"
+    yield "Against trafilatura, all filters, by set; and which text is decided as the gold is:"
     yield ""
-    yield "| set | all filters | up to Gopher | all filters, against bars off |"
-    yield "|---|---|---|---|"
+    yield f"| set | main_content | {ROWS} | gold: main_content | gold: {ROWS} | gold: trafilatura |"
+    yield "|---|---|---|---|---|---|"
     for source in gold.pages:
         of = sets == source
-        same = [(kept["main_content"] == kept[base])[of], (early["main_content"] == early[base])[of]]
-        same.append((kept["main_content"] == kept[bare])[of])
-        yield f"| {source} | {' | '.join(f'{s.mean():.4f}' for s in same)} |"
+        same = [(kept[side] == kept[base])[of] for side in ("main_content", ROWS)]
+        if source in WITH_LINES:
+            same += [(kept[side] == kept["gold"])[of] for side in ("main_content", ROWS, base)]
+        yield f"| {source} | {' | '.join(f'{s.mean():.4f}' for s in same)} |{' | | |' if source not in WITH_LINES else ''}"
     yield ""
-    for other in (base, bare):
-        pairs = list(zip(found["main_content"], found[other], strict=True))
+    for side in ("main_content", ROWS):
+        pairs = list(zip(found[side], found[base], strict=True))
         theirs = Counter(a[1] for a, b in pairs if b is None and a is not None)
         ours = Counter(b[1] for a, b in pairs if a is None and b is not None)
-        yield f"Kept with {other} alone, and why not here: {_reasons(theirs)}. Kept with main_content alone: {_reasons(ours)}."
+        yield f"Kept with trafilatura alone, and why not with {side}: {_reasons(theirs)}. The other way: {_reasons(ours)}."
         yield ""
+        split = [key for key, (a, b) in zip(pages, pairs, strict=True) if (a is None) != (b is None)]
+        kinds = Counter(_disagreement(gold, side, base, source, page) for source, page in split)
+        yield f"The {len(split)} pages: {_reasons(kinds)}."
+        yield ""
+
+
+def _disagreement(gold: Gold, side: str, base: str, source: str, page: GoldPage) -> str:
+    """How the texts of two sides that are decided differently differ."""
+    ours, theirs = gold.text(side, source, page), gold.text(base, source, page)
+    barred = sum(len(line) for line in theirs.splitlines() if "|" in line)
+    if side != ROWS and 2 * barred > len(theirs) > 0:
+        return f"where more than half of {base}'s text is rows between bars"
+    if token_f1(ours, theirs) >= 0.9:
+        return "the same words (F1 0.9 or more) in other lines"
+    if not page.gold:
+        return "other words, without a gold text"
+    nearer = token_f1(ours, page.gold) > token_f1(theirs, page.gold)
+    return f"other words, nearer to the gold with {side if nearer else base}"
 
 
 def _reasons(counts: Mapping[str, int]) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curation.extractors.page_kinds import LIKELY, UNLIKELY
-from curation.text.html_math import tex_of_mathml
+from curation.text.html_math import tex_for_math
 
 if TYPE_CHECKING:
     from main_content import Gold
@@ -47,9 +47,10 @@ NOTES: dict[str, list[str]] = {
         "MathML, with every letter and digit of it; lilianweng: as it stands in the page, white space aside)."
     ],
     "worst": [
-        "Pages made to be slow. Above {BLOCKS} blocks and one a kilobyte, runs of neighbours are answered for together, so "
-        "that the model's share is bounded. Formulas are read in Python: a page pays at most for one megabyte of them.",
-        "The bar of 20 ms a megabyte holds but for pages of a tag for every one or two letters, and for pages of formulas. "
+        "Pages made to be slow, some by hand and some by tests/extractors/slow_page_search.py. Above {BLOCKS} blocks and one a "
+        "kilobyte, runs of neighbours are answered for together, so that the model's share is bounded.",
+        "The bar of 20 ms a megabyte holds but for texts that are all combining marks or letters in parts: most of their time "
+        "goes into the NFC form that every text is identified by, whatever extracted it. "
         "Mutated pages (tests/extractors/test_main_content.py, 100,000): none above 20 ms and 20 ms a megabyte once warm.",
     ],
 }
@@ -86,12 +87,6 @@ def keep_reasons(gold: Gold, side: str) -> list[tuple[str, str] | None]:
         for doc, reason in zip(gone["doc"].to_list(), gone["drop_reason"].to_list(), strict=True):
             reasons[doc] = (stage.short_name, reason)
     return reasons
-
-
-def bars_off(text: str) -> str:
-    """A text without the bars of its tables."""
-    lines = (" ".join(line.replace("|", " ").split()) for line in text.splitlines())
-    return "\n".join(line for line in lines if line)
 
 
 def math_pages(data: Path) -> dict[str, list[tuple[str, list[str]]]]:
@@ -149,7 +144,7 @@ def _lilianweng(archive: Path) -> list[tuple[str, list[str]]]:
 def tex_expected(element: str) -> str:
     """The TeX our conversion makes of a MathML element, white space aside; nothing findable where a letter or digit of its
     identifiers and numbers is lost."""
-    tex = tex_of_mathml(element.encode())
+    tex = html.unescape(bytes(tex_for_math(element.encode())).decode()).strip().strip("$")
     leaves = re.findall(r"<m[in](?:\s[^>]*)?>([^<]*)</m[in]>", element)
     symbols = Counter(c for leaf in leaves for c in html.unescape(leaf) if c.isascii() and c.isalnum())
     return LOST if symbols - Counter(tex) else "".join(tex.split())
@@ -171,9 +166,15 @@ def slow_pages() -> dict[str, bytes]:
         "quotes never closed": b"<a href='x",
         "attributes": b"<p a=1 b=2 class='c d-e'>x", "end tags": b"</div></p></td>", "inline tags": b"<b>x</b>",
         "tags that begin": b"<", "titles": b"<title>", "svg": b"<svg>", "pre": b"<pre>x", "invalid UTF-8": b"\xff\xc3",
+        "empty paragraphs": b"<p>", "paragraphs, ends left out": b"<p>x", "paragraphs and entities": b"&nGt;<p>x<li/>",
+        "definitions": b"<dt>a<dd>b", "headings": b"<h1>a</h1>", "dollars": b"$x <p>", "tags and no body": b"<b>",
+        "combining marks": "e\u0301".encode(), "Hangul in parts": "\u1100\u1161".encode(),
         "formulas": b"<math><mi>x</mi></math>", "formulas never closed": b"<math>",
     }  # fmt: skip
-    return {name: b"<html><body>" + unit * (SLOW_BYTES // len(unit)) for name, unit in units.items()}
+    pages = {name: b"<html><body>" + unit * (SLOW_BYTES // len(unit)) for name, unit in units.items()}
+    pages["tags and no body"] = pages["tags and no body"].replace(b"<body>", b"")
+    pages["few words and empty paragraphs"] = b"<html><body>" + b"1 " * (SLOW_BYTES // 20) + b"<p>" * (SLOW_BYTES * 3 // 10)
+    return pages
 
 
 if __name__ == "__main__":

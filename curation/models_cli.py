@@ -163,7 +163,7 @@ def extractor(
     data: Data, out: Out,
     name: Annotated[str, typer.Option(help="Name of the model's files.")] = "main_content",
     trees: Annotated[int, typer.Option(min=1, help="Trees of the first stage.")] = 120,
-    leaves: Annotated[int, typer.Option(min=2, help="Leaves of each.")] = 24,
+    leaves: Annotated[int, typer.Option(min=2, max=32, help="Leaves of each.")] = 24,
     second_trees: Annotated[int, typer.Option(min=1, help="Trees of the second stage, which sees the first's answers.")] = 80,
     folds: Annotated[int, typer.Option(min=2, help="Folds of sites.")] = 3,
     measure: Annotated[bool, typer.Option(help="Measure on sites not trained with; takes five times as long.")] = True,

@@ -1,17 +1,17 @@
-"""English web text from Common Crawl archives, after FineWeb (arXiv:2406.17557), with today's table of stop characters."""
+"""English web text from Common Crawl archives: FineWeb's rules (arXiv:2406.17557) with today's table of stop characters, on
+the text of our own extractor. `common_crawl_english_trafilatura` is the same with FineWeb's extractor."""
 
 from curation import dedup, extractors, filters, modifiers, scorers, sinks, sources
 from curation.pipeline import Pipeline
 
 PIPELINE = Pipeline(
     name="common_crawl_english",
-    description="Extract with trafilatura as FineWeb does, keep English at 0.65 and "
-    "more, Gopher's, C4's and FineWeb's rules, exact and near-duplicates; score quality, toxicity and "
-    "perplexity of what is kept.",
+    description="Extract with our own model, keep English at 0.65 and more, Gopher's, C4's and FineWeb's rules, "
+    "exact and near-duplicates; score quality, toxicity and perplexity of what is kept.",
     source=sources.Warc(),
     stages=(
         filters.Url(),
-        extractors.Trafilatura(),
+        extractors.MainContent(),
         scorers.Language(label="language_id"),
         filters.Language(keep={"eng_Latn": 0.65}),
         filters.GopherRepetition(),

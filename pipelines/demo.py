@@ -11,7 +11,7 @@ PIPELINE = Pipeline(
     source=sources.Warc(crawl="DEMO-2026-01"),
     stages=(
         filters.Url(lists="package:curation/demo/blocklists"),
-        extractors.Trafilatura(),
+        extractors.MainContent(),
         scorers.Language(label="language_id"),
         filters.Language(keep=dict.fromkeys(KEPT, 0.5)),
         filters.FineWeb(tokenizer="characters"),

@@ -232,7 +232,7 @@ def test_an_input_that_fails_while_it_is_read(undisturbed, tmp_path: Path, monke
             return super().read(size)
 
     def go() -> None:
-        recipe = load_recipe("common_crawl_english_fast")
+        recipe = load_recipe("common_crawl_english")
         run_pipeline(recipe, [str(path)], str(tmp_path / "out"), lambda p, f, o: LocalExecutor(p, f, o, workers=1))
 
     from curation import storage

@@ -109,7 +109,7 @@ def _annotation(node: ast.ClassDef, name: str) -> str:
 def test_all_recipes_load_and_survive_yaml() -> None:
     from curation.recipe import from_yaml, to_yaml
 
-    assert {"common_crawl_english", "common_crawl_english_fast", "demo"} <= set(recipe_names())
+    assert {"common_crawl_english", "common_crawl_english_trafilatura", "demo"} <= set(recipe_names())
     for name in recipe_names():
         pipeline = load_recipe(name)
         again = from_yaml(to_yaml(pipeline, {"anything": 1}))

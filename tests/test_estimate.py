@@ -144,12 +144,12 @@ def test_a_stage_it_does_not_know_is_named() -> None:
 
 def test_the_verb(tmp_path: Path) -> None:
     runner = CliRunner()
-    done = runner.invoke(app, ["plan", "common_crawl_english_fast", "--documents", "1e8", "--cores", "100"])
+    done = runner.invoke(app, ["plan", "common_crawl_english", "--documents", "1e8", "--cores", "100"])
     assert done.exit_code == 0 and "1e+08 documents" in done.output and "exact: match" in done.output
     (tmp_path / "crawl.warc.gz").write_bytes(bytes(1_000_000))
-    known = runner.invoke(app, ["plan", "common_crawl_english_fast", "--input", str(tmp_path)])
+    known = runner.invoke(app, ["plan", "common_crawl_english", "--input", str(tmp_path)])
     assert known.exit_code == 0 and known.output.startswith("11.2 documents of 5000 bytes of text, 1 shards")
-    neither = runner.invoke(app, ["plan", "common_crawl_english_fast"])
+    neither = runner.invoke(app, ["plan", "common_crawl_english"])
     assert isinstance(neither.exception, CurationError) and "--documents or --input" in str(neither.exception)
 
 

@@ -27,7 +27,7 @@ def crawl(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def curate(inputs: list[str], out: Path):
-    recipe = load_recipe("common_crawl_english_fast")
+    recipe = load_recipe("common_crawl_english")
     return run_pipeline(recipe, inputs, str(out), lambda p, f, o: LocalExecutor(p, f, o, workers=1))
 
 

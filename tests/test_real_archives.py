@@ -30,7 +30,7 @@ def curate(
     inputs: list[str],
     out: Path,
     workers: int,
-    recipe: str = "common_crawl_english_fast",
+    recipe: str = "common_crawl_english",
     *settings: str,
     without: Collection[str] = (),
 ):
@@ -62,7 +62,7 @@ def test_all_archives_together(data_folder: Path, tmp_path: Path) -> None:
     assert outputs(tmp_path / "two") == outputs(tmp_path / "one")
     for size in (0.05, 0.7, 5):
         out = tmp_path / f"size{size}"
-        curate(inputs, out, 2, "common_crawl_english_fast", f"warc.shard_mb={size}")
+        curate(inputs, out, 2, "common_crawl_english", f"warc.shard_mb={size}")
         assert documents(str(out), columns).equals(wanted)
         fallen = ["doc", "drop_stage", "drop_reason"]
         assert dropped(str(out), fallen).equals(dropped(str(tmp_path / "one"), fallen))
@@ -123,7 +123,7 @@ def test_pathological_pages_end_within_the_bounds(tmp_path: Path) -> None:
             headers = StatusAndHeaders("200 OK", [("Content-Type", "text/html"), *extra], protocol="HTTP/1.1")
             url = "http://bad.example/" + name.replace(" ", "-")
             writer.write_record(writer.create_warc_record(url, "response", io.BytesIO(body), http_headers=headers))
-    for recipe, stage in (("common_crawl_english", "trafilatura"), ("common_crawl_english_fast", "main_content")):
+    for recipe, stage in (("common_crawl_english_trafilatura", "trafilatura"), ("common_crawl_english", "main_content")):
         out = tmp_path / stage
         started = time.monotonic()
         peak = peak_of_children([str(path)], out, recipe, "language.keep=[eng_Latn]", f"{stage}.timeout_s=3")
@@ -158,19 +158,19 @@ def test_a_worker_on_real_pages_is_killed_at_random(data_folder: Path, tmp_path:
     from test_crash import committed, finish, start
 
     inputs = data_folder / "warc-general"
-    assert finish(inputs, tmp_path / "whole", 2, recipe="common_crawl_english") == 0
+    assert finish(inputs, tmp_path / "whole", 2, recipe="common_crawl_english_trafilatura") == 0
     wanted = outputs(tmp_path / "whole")
     generator = random.Random(1)
     for moment in range(20):
         out = tmp_path / f"killed{moment}"
-        process = start(inputs, out, 2, recipe="common_crawl_english")
+        process = start(inputs, out, 2, recipe="common_crawl_english_trafilatura")
         time.sleep(generator.uniform(1.0, 14.0))
         before = committed(out) if (out / "work/commits").exists() else {}
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL) if moment % 2 else process.kill()
         process.communicate()
         time.sleep(1.5)
-        assert finish(inputs, out, 2, recipe="common_crawl_english") == 0
+        assert finish(inputs, out, 2, recipe="common_crawl_english_trafilatura") == 0
         after = committed(out)
         assert {name: after[name] for name in before} == before
         assert outputs(out) == wanted

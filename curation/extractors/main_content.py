@@ -22,12 +22,13 @@ from curation.extractors.guarded import TITLE_WITHIN, GuardedExtractor, PageFiel
 from curation.extractors.page_kinds import ARTICLE, OTHER, KindModel, load_kinds
 from curation.options import place_of
 from curation.text.block_features import FEATURES, SECOND_FEATURES, features, second_features
+from curation.text.block_groups import groups_of, tree_of_groups
 from curation.text.block_text import expand, render, select
-from curation.text.html_blocks import END, LINK_BYTES, LINKS, page_array, segment
+from curation.text.html_blocks import page_array, segment
 from curation.text.html_math import tex_for_math
 from curation.text.html_names import COMMENT_KIND, TAG_NAMES
 from curation.text.html_tree import KIND_BITS
-from curation.text.trees import Trees, from_dump, packed, probabilities
+from curation.text.trees import PackedTrees, Trees, from_dump, packed, probabilities
 
 PACKAGE_DATA = ("main_content.npz", "main_content_other.npz")
 MODEL, OTHER_MODEL = (Path(__file__).with_name(name) for name in PACKAGE_DATA)
@@ -37,6 +38,8 @@ MOST_BYTES = 1 << 30
 BLOCKS, BLOCKS_PER_KB = 1000, 1
 """So many blocks of a page are answered for one by one; above that runs of neighbours are, which bounds the cost of a page
 by its size. One page in 200 of the gold sets has more."""
+ELEMENTS = 5000
+"""Of more elements those without a block within are left out before numbers are made, which changes none."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,12 @@ class MainContent(GuardedExtractor):
 
     `threshold`: probability (0 to 1) above which a block is kept; lower keeps more. Where no block reaches it, those near the
     highest are kept. `comments`: keep readers' comments too. `headline`: keep the heading that says what the page's title
-    says, when it stands right before the text. `markdown`: mark headings, lists, tables, quotations and code. `kind`: "auto"
-    tells articles from all other pages (forums, questions and answers, documentation, products, lists, services), which are
-    answered for by a model of their own that keeps replies, lists and tables; "article" or "other" takes every page for one.
-    `model`: path of another model (.npz, by `curation models train extractor`), which then answers for pages of every kind;
-    empty for those that come with the package.
+    says, when it stands right before the text. `markdown`: mark headings, lists, tables, quotations and code. `tables`:
+    "data" writes the cells of a row side by side where a table holds data, and as paragraphs where it lays out a page;
+    "rows" writes rows between bars for every table, as trafilatura does. `kind`: "auto" tells articles from all other pages
+    (forums, questions and answers, documentation, products, lists, services), which are answered for by a model of their own
+    that keeps replies, lists and tables; "article" or "other" takes every page for one. `model`: path of another model (.npz,
+    by `curation models train extractor`), which then answers for pages of every kind; empty for those of the package.
     Mathematics (MathML, MathJax, KaTeX) comes as TeX between dollar signs.
     """
 
@@ -58,6 +62,7 @@ class MainContent(GuardedExtractor):
     comments: bool = False
     headline: bool = True
     markdown: bool = False
+    tables: str = "data"
     kind: str = "auto"
     model: str = ""
 
@@ -72,6 +77,10 @@ class MainContent(GuardedExtractor):
         if self.kind not in KINDS or (self.model and self.kind != "auto"):
             wanted = "auto, as a model of one's own is for all kinds" if self.model else ", ".join(KINDS)
             raise RecipeError(explain_mismatch("extractors/main_content: kind", wanted=wanted, found=self.kind))
+        if self.tables not in ("data", "rows"):
+            raise RecipeError(
+                explain_mismatch("extractors/main_content: tables", wanted="data or rows", found=repr(self.tables))
+            )
         if self.model and not self.files[0].is_file():
             raise RecipeError(explain_mismatch("extractors/main_content: model", wanted="a file", found=self.model))
 
@@ -85,7 +94,8 @@ class MainContent(GuardedExtractor):
 
 
 class Reading(NamedTuple):
-    """A page as the model sees it: see `segment` and `features`. Each of `groups` is a run of `stride` blocks."""
+    """A page as the model sees it: see `segment` and `features`. Each of `groups` is a run of `stride` blocks; `hung` are the
+    groups by the numbers of elements in `tree`, the part of a large tree that they need."""
 
     elements: np.ndarray
     blocks: np.ndarray
@@ -94,12 +104,14 @@ class Reading(NamedTuple):
     stride: int
     features: np.ndarray
     measures: np.ndarray
+    tree: np.ndarray
+    hung: np.ndarray
     wider: np.ndarray
     page: np.ndarray
 
     def second(self, answers: np.ndarray) -> np.ndarray:
         """Features of the second stage for the answers (float32) of the first."""
-        return second_features(self.elements, self.wider, self.groups, self.measures, answers)
+        return second_features(self.tree, self.wider, self.hung, self.measures, answers)
 
     def without_comments(self) -> Reading:
         """The same page with no block marked as readers' comments."""
@@ -115,21 +127,19 @@ def read_page(page: bytes | memoryview) -> Reading | None:
     if not len(blocks):
         return None
     stride = -(-len(blocks) // (BLOCKS + BLOCKS_PER_KB * len(data) // 1000))
-    groups = blocks
-    if stride > 1:
-        groups = blocks[::stride].copy()
-        groups[:, END] = np.append(blocks[stride - 1 :: stride, END], blocks[-1, END])[: len(groups)]
-        for column in (LINK_BYTES, LINKS):
-            groups[:, column] = np.add.reduceat(blocks[:, column], np.arange(0, len(blocks), stride))
-    found, measures, wider = features(data, elements, signatures, groups, text, title_start, title_end)
-    return Reading(elements, blocks, text, groups, stride, found, measures, wider, data)
+    groups = groups_of(blocks, stride) if stride > 1 else blocks
+    tree, hung = elements, groups
+    if len(elements) > ELEMENTS:
+        tree, signatures, hung = tree_of_groups(elements, signatures, groups)
+    found, measures, wider = features(data, tree, signatures, hung, text, title_start, title_end)
+    return Reading(elements, blocks, text, groups, stride, found, measures, tree, hung, wider, data)
 
 
 class BlockModel(NamedTuple):
-    """The two stages, packed for the walk."""
+    """The two stages."""
 
-    first: tuple[np.ndarray, np.ndarray, np.ndarray]
-    second: tuple[np.ndarray, np.ndarray, np.ndarray]
+    first: PackedTrees
+    second: PackedTrees
 
     def answers(self, reading: Reading) -> np.ndarray:
         """Probability of main content (float32) for each group of blocks."""
@@ -173,14 +183,14 @@ def load_model(path: Path = MODEL) -> BlockModel:
     """The model in a file of `save_model`. Raises ModelError when it is none or was trained with other features."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            stages = [Trees(*(arrays[f"{stage}_{name}"] for name in Trees._fields)) for stage in _COLUMNS]
+            stages = [packed(Trees(*(arrays[f"{stage}_{name}"] for name in Trees._fields))) for stage in _COLUMNS]
             known = tuple(arrays["tag_names"]) == TAG_NAMES
             known &= all(tuple(arrays[f"{stage}_names"]) == names for stage, names in _COLUMNS.items())
     except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
         raise ModelError(f"extractors/main_content: {path} is no model of this stage: {error}") from error
     if not known:
         raise ModelError(f"extractors/main_content: {path} was trained with other features than this version has; train anew")
-    return BlockModel(*(packed(stage) for stage in stages))
+    return BlockModel(*stages)
 
 
 def load_models(kind: str = "auto", model: str = "") -> PageModels:
@@ -201,17 +211,19 @@ def chosen_text(
     comments: bool = False,
     headline: bool = True,
     markdown: bool = False,
+    tables: str = "data",
 ) -> str:
     """The text of the blocks that the `answers` (float32) and the options keep."""
     bound = np.float32(threshold)
     keep = select(reading.elements, reading.groups, reading.measures, reading.text, answers, bound, comments, headline)
     if reading.stride > 1:
         keep = expand(keep, reading.stride, len(reading.blocks))
-    return render(reading.elements, reading.blocks, reading.text, keep, markdown).tobytes().decode("utf-8", "replace")
+    text = render(reading.elements, reading.blocks, reading.text, keep, markdown, tables == "rows")
+    return text.tobytes().decode("utf-8", "replace")
 
 
 def make_page_function(
-    threshold: float, comments: bool, headline: bool, markdown: bool, model: str, kind: str = "auto"
+    threshold: float, comments: bool, headline: bool, markdown: bool, tables: str, model: str, kind: str = "auto"
 ) -> PageFunction:
     """The function the guard's child calls with each page (UTF-8): text, title, content_id."""
     models = load_models(kind, model)
@@ -220,10 +232,11 @@ def make_page_function(
         reading = read_page(page)
         if reading is None:
             return None, None, None
-        text = chosen_text(*models.answered(reading, comments), threshold, comments, headline, markdown)
+        text = chosen_text(*models.answered(reading, comments), threshold, comments, headline, markdown, tables)
         if not text or text.isspace():
             return None, None, None
         return text.encode(), page_title(str(page[:TITLE_WITHIN], "utf-8", "replace")), content_id(text)
 
-    extract_page(memoryview(b"<p>Compiles every kernel before the first page is timed.</p>"))
+    warm = b"<p>Every kernel is compiled before the first page is timed: <math><mi>x</mi></math>. " + b"<li>x" * 2 * BLOCKS
+    extract_page(memoryview(warm))
     return extract_page

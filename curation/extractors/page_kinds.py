@@ -20,7 +20,7 @@ import numpy as np
 from curation.errors import ModelError
 from curation.text.page_declarations import DECLARATIONS, declarations
 from curation.text.page_features import PAGE_FEATURES, page_features
-from curation.text.trees import Trees, from_dump, packed, probabilities
+from curation.text.trees import PackedTrees, Trees, from_dump, packed, probabilities
 
 PACKAGE_DATA = ("page_kinds.npz",)
 MODEL = Path(__file__).with_name("page_kinds.npz")
@@ -71,8 +71,8 @@ def declares_other(declared: np.ndarray) -> bool:
 class KindModel(NamedTuple):
     """The two forests, packed for the walk."""
 
-    structure: Any
-    declared: Any
+    structure: PackedTrees
+    declared: PackedTrees
 
     def kind(self, reading: PageNumbers) -> str:
         """ARTICLE or OTHER."""

@@ -45,7 +45,7 @@ GAP_ANSWER = np.float32(0.3)
 """What the answer for one of at most so many blocks between two kept ones must reach for them to be kept too."""
 FRAME = NAV | ASIDE | FOOTER | FORM | BUTTON | HIDDEN | HEADER
 SHORT_CELL = 200
-"""Bytes of a table cell up to which cells stand side by side; longer ones are the paragraphs of a layout."""
+"""Bytes of a table cell up to which a table is surely one of data, whose cells stand side by side."""
 
 
 @leaf
@@ -191,8 +191,9 @@ def select(elements, blocks, measures, text, given, threshold, comments, headlin
 def expand(keep, stride, count):
     """bool [count]: `keep` of groups of `stride` blocks, for each block."""
     out = np.empty(count, np.bool_)
-    for b in range(count):
-        out[b] = keep[b // stride]
+    for g in range(len(keep)):
+        for b in range(g * stride, min((g + 1) * stride, count)):
+            out[b] = keep[g]
     return out
 
 
@@ -212,7 +213,6 @@ def _put_block(out, at, text, start, end, one_line):
 
 
 _NEW_LINE = np.frombuffer(b"\n", np.uint8)
-_BLANK_LINE = np.frombuffer(b"\n\n", np.uint8)
 _BAR = np.frombuffer(b" | ", np.uint8)
 _ROW_START = np.frombuffer(b"| ", np.uint8)
 _ROW_END = np.frombuffer(b" |", np.uint8)
@@ -229,11 +229,6 @@ ROOM = 2 * MOST_INDENT + 24
 
 
 @leaf
-def _short(blocks, b):
-    return blocks[b, END] - blocks[b, START] <= SHORT_CELL
-
-
-@leaf
 def _table_of(elements, row):
     """The table of a row; within one, rows hang in it or in its head, body or foot."""
     e = elements[row, PARENT]
@@ -243,13 +238,83 @@ def _table_of(elements, row):
 
 
 @leaf
-def _end_row(out, at, elements, row, cell, places, table):
-    """End a Markdown row, its last cells empty, with a rule under the first of a table: (position, table)."""
+def _any_cell(elements, blocks, keep):
+    """Whether a cell of a row is kept."""
+    for b in range(len(blocks)):
+        if keep[b]:
+            e = blocks[b, ELEMENT]
+            if elements[e, CELL] >= 0 and elements[e, ROW] >= 0:
+                return True
+    return False
+
+
+@leaf
+def _most_bytes(elements, blocks, text, keep, places, cell_bytes):
+    """Bound on the bytes of the kept blocks, bars of `cell_bytes` for each cell of the rows they stand in."""
+    size = 16 + len(text)
+    for b in range(len(blocks)):
+        size += ROOM * keep[b]
+    if len(places):
+        for b in range(len(blocks)):
+            row = elements[blocks[b, ELEMENT], ROW]
+            if keep[b] and row >= 0 and elements[blocks[b, ELEMENT], CELL] >= 0:
+                size += cell_bytes * min(places[row], MOST_CELLS)
+    return size
+
+
+@inlined
+def _rows_of_data(elements, blocks, keep, every):
+    """(places int32 [e]: number of a cell in its row, of a row how many cells it has; bool [e]: rows to write side by side).
+
+    Rows are so written in every table, or in those of data alone: no table stands within, and cells are short, or several
+    rows have several and no cell holds half of the text. Others lay out a page; their cells are its paragraphs.
+    """
+    n = len(elements)
+    found = _any_cell(elements, blocks, keep)
+    places = np.zeros(n if found else 0, np.int32)
+    beside = np.zeros(n if found else 0, np.bool_)
+    if not found:
+        return places, beside
+    sizes = np.zeros(n, np.int32)  # bytes of text: of a cell, of a row's longest cell so far, of a table
+    longest, several, filled = np.zeros(n, np.int32), np.zeros(n, np.int32), np.zeros(n, np.int32)
+    layout = np.zeros(n, np.bool_)
+    for e in range(n):
+        tag = elements[e, TAG_ID]
+        row = elements[e, ROW]
+        if tag in (TD, TH) and row >= 0:
+            places[e] = places[row]
+            places[row] += 1
+        elif tag == TABLE_TAG and elements[elements[e, PARENT], ROW] >= 0:
+            layout[_table_of(elements, elements[elements[e, PARENT], ROW])] = True
+    for b in range(len(blocks)):
+        e = blocks[b, ELEMENT]
+        row, cell = elements[e, ROW], elements[e, CELL]
+        if row < 0 or cell < 0:
+            continue
+        size = blocks[b, END] - blocks[b, START]
+        table = _table_of(elements, row)
+        if sizes[cell] == 0:
+            filled[row] += 1
+            several[table] += filled[row] == 2
+        sizes[cell] += size
+        sizes[table] += size
+        longest[table] = max(longest[table], sizes[cell])
+    for e in range(n):
+        if elements[e, ROW] == e:
+            table = _table_of(elements, e)
+            short = longest[table] <= SHORT_CELL or (several[table] > 1 and 2 * longest[table] <= sizes[table])
+            beside[e] = every or (short and not layout[table])
+    return places, beside
+
+
+@leaf
+def _end_row(out, at, elements, row, cell, places, table, markdown):
+    """End a row, its last cells empty; in Markdown with a rule under the first of a table: (position, table)."""
     for _ in range(min(places[row] - 1 - places[cell], MOST_CELLS)):
         at = _put(out, at, _BAR)
     at = _put(out, at, _ROW_END)
     now = _table_of(elements, row)
-    if now != table:
+    if markdown and now != table:
         at = _put_rule(out, at, min(places[row], MOST_CELLS))
     return at, now
 
@@ -285,26 +350,16 @@ def _put_mark(out, at, elements, blocks, e, last_item, markdown):
 
 
 @kernel
-def render(elements, blocks, text, keep, markdown):
+def render(elements, blocks, text, keep, markdown, rows):
     """uint8: the text of the kept blocks.
 
-    One line for each block; cells of a table row side by side with bars between, an empty one too; list items begin with a
+    One line for each block; cells of a row of data side by side with bars between, an empty one too; list items begin with a
     dash; code keeps its lines. `markdown`: headings, tables, quotations and code are marked and blank lines stand between.
+    `rows`: the rows of every table, between bars.
     """
-    places = np.zeros(len(elements), np.int32)  # number of a cell in its row; of a row, how many cells it has
-    for e in range(len(elements)):
-        tag = elements[e, TAG_ID]
-        if (tag in (TD, TH)) and elements[e, ROW] >= 0:
-            places[e] = places[elements[e, ROW]]
-            places[elements[e, ROW]] += 1
-    size = 16
-    for b in range(len(blocks)):
-        if keep[b]:
-            row = elements[blocks[b, ELEMENT], ROW]
-            size += blocks[b, END] - blocks[b, START] + ROOM
-            if row >= 0 and elements[blocks[b, ELEMENT], CELL] >= 0:
-                size += (12 if markdown else 3) * min(places[row], MOST_CELLS)
-    out = np.empty(size, np.uint8)
+    places, beside = _rows_of_data(elements, blocks, keep, rows)
+    barred = markdown or rows
+    out = np.empty(_most_bytes(elements, blocks, text, keep, places, 12 if barred else 3), np.uint8)
     at = 0
     row = cell = item = code = -1
     table = -1
@@ -315,7 +370,7 @@ def render(elements, blocks, text, keep, markdown):
         e = blocks[b, ELEMENT]
         now_row, now_cell = elements[e, ROW], elements[e, CELL]
         now_code, now_item = elements[e, CODE], elements[e, ITEM]
-        in_row = now_row >= 0 and now_cell >= 0 and now_code < 0 and _short(blocks, b)
+        in_row = now_row >= 0 and now_cell >= 0 and now_code < 0 and beside[now_row]
         if in_row and side_by_side and now_row == row:
             # ---- beside the block before
             if now_cell == cell:
@@ -327,31 +382,36 @@ def render(elements, blocks, text, keep, markdown):
             at = _put_block(out, at, text, blocks[b, START], blocks[b, END], True)
         else:
             # ---- on a line of its own
-            if side_by_side and markdown:
-                at, table = _end_row(out, at, elements, row, cell, places, table)
+            if side_by_side and barred:
+                at, table = _end_row(out, at, elements, row, cell, places, table, markdown)
             if markdown and code >= 0 and now_code != code:
                 at = _put(out, at, _NEW_LINE)
                 at = _put(out, at, _FENCE)
             if at:
                 close = (now_code >= 0 and now_code == code) or (side_by_side and in_row) or (item >= 0 and now_item >= 0)
-                at = _put(out, at, _NEW_LINE if close or not markdown else _BLANK_LINE)
+                out[at] = 10
+                at += 1
+                if markdown and not close:
+                    out[at] = 10
+                    at += 1
             if now_code >= 0:
                 if markdown and now_code != code:
                     at = _put(out, at, _FENCE)
                     at = _put(out, at, _NEW_LINE)
                 at = _put_block(out, at, text, blocks[b, START], blocks[b, END], False)
             elif in_row:
-                if markdown:
+                if barred:
                     at = _put(out, at, _ROW_START)
                 for _ in range(min(places[now_cell], MOST_CELLS)):
                     at = _put(out, at, _BAR)
                 at = _put_block(out, at, text, blocks[b, START], blocks[b, END], True)
             else:
-                at = _put_mark(out, at, elements, blocks, e, item, markdown)
+                if markdown or now_item >= 0:
+                    at = _put_mark(out, at, elements, blocks, e, item, markdown)
                 at = _put_block(out, at, text, blocks[b, START], blocks[b, END], False)
         row, cell, item, code, side_by_side = now_row, now_cell, now_item, now_code, in_row
-    if side_by_side and markdown:
-        at, table = _end_row(out, at, elements, row, cell, places, table)
+    if side_by_side and barred:
+        at, table = _end_row(out, at, elements, row, cell, places, table, markdown)
     if markdown and code >= 0:
         at = _put(out, at, _NEW_LINE)
         at = _put(out, at, _FENCE)

@@ -11,9 +11,12 @@ Source: ours, after the measurements of Kohlschütter et al., WSDM 2010 (blocks)
 
 from __future__ import annotations
 
+from itertools import accumulate
+from math import prod
+
 import numpy as np
 
-from curation.text.compiled import inlined, kernel, leaf
+from curation.text.compiled import kernel, leaf
 from curation.text.html_entities import put_point, reference
 from curation.text.html_names import (
     ACTIONS,
@@ -53,6 +56,7 @@ from curation.text.html_tree import (
     ELEMENT_COLUMNS,
     FLAG_BITS,
     ITEM,
+    MOST_DEPTH,
     PARENT,
     ROW,
     TAG_ID,
@@ -91,30 +95,49 @@ def _finish(blocks, count, text, start, end, element, seen, page_start, page_end
     return count + 1
 
 
-@inlined
-def _room(data, end):
-    """Number of `<` that begin a tag: a bound on elements, and blocks are at most one more than that."""
+@kernel
+def _tags(data):
+    """Number of `<`: a bound on elements, and blocks are at most one more than that."""
     tags = 0
-    for i in range(end):
+    for i in range(len(data)):
         tags += data[i] == 60
     return tags
 
 
-@kernel
-def segment(data):
+def segment(data: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int, int]:
     """(elements, signatures, blocks, text, title start, title end) of a page (uint8, read-only).
 
     `elements` int32 [e, ELEMENT_COLUMNS], parents before children; `signatures` uint64 [e], of tag and class names; `blocks`
     int32 [b, BLOCK_COLUMNS] in the order of the page; `text` uint8; the title's bytes of the page, from and to.
     """
+    n = len(data)
+    tags = _tags(data)
+    # An element takes three bytes of a page at least, a block four.
+    most_elements, most_blocks = min(tags, n // 3) + 2, min(tags, n // 4) + 2
+    signatures, elements, stack, blocks, text = _tables(
+        ((most_elements,), np.uint64),
+        ((most_elements, ELEMENT_COLUMNS), np.int32),
+        ((2, most_elements), np.int32),
+        ((most_blocks, BLOCK_COLUMNS), np.int32),
+        ((n + n // 4 + 16,), np.uint8),
+    )
+    e, b, size, title_start, title_end = _fill(data, elements, signatures, blocks, text, stack[0], stack[1])
+    return elements[:e], signatures[:e], blocks[:b], text[:size], title_start, title_end
+
+
+def _tables(*wanted: tuple[tuple[int, ...], type]) -> list[np.ndarray]:
+    """Empty arrays of these shapes and types, in one piece of memory and not made by the kernel: numpy asks for large memory
+    pages, and on pages of very many tags most of the time would go into getting small ones."""
+    sizes = [prod(shape) * np.dtype(kind).itemsize + 63 & ~63 for shape, kind in wanted]
+    memory = np.empty(sum(sizes), np.uint8)
+    places = accumulate(sizes, initial=0)
+    return [np.ndarray(shape, kind, memory, place) for (shape, kind), place in zip(wanted, places, strict=False)]
+
+
+@kernel
+def _fill(data, elements, signatures, blocks, text, stack, previous):
+    """Fill the tables: (elements, blocks, bytes of text, title start, title end)."""
     n = np.int64(len(data))
-    room = _room(data, n) + 2
-    elements = np.empty((room, ELEMENT_COLUMNS), np.int32)
-    signatures = np.empty(room, np.uint64)
-    blocks = np.empty((room, BLOCK_COLUMNS), np.int32)
-    text = np.empty(n + n // 4 + 16, np.uint8)
-    stack = np.empty(room, np.int32)
-    previous = np.empty(room, np.int32)
     last_open = np.zeros(TAGS, np.int32)
     closed = np.full(CLOSED, n + 1, np.int64)
     told = np.zeros(TOLD, np.int64)
@@ -307,7 +330,7 @@ def segment(data):
                 depth = pop_to(stack, previous, last_open, elements, depth, last_open[P])
             if tag in (LI, TD, TR, TH):
                 in_link = False
-            new = push(elements, signatures, element_count, stack[depth - 1], tag, told)
+            new = push(elements, signatures, element_count, stack[min(depth, MOST_DEPTH) - 1], tag, told)
             element_count += 1
             stack[depth] = new
             previous[depth] = last_open[tag]
@@ -315,7 +338,7 @@ def segment(data):
             depth += 1
             in_pre = elements[new, FLAG_BITS] & PRE != 0
     block_count = _finish(blocks, block_count, text, block_start, out, stack[depth - 1], seen, page_start, page_end)
-    return elements[:element_count], signatures[:element_count], blocks[:block_count], text[:out], title_start, title_end
+    return element_count, block_count, out, title_start, title_end
 
 
 def page_array(page: bytes | bytearray | memoryview) -> np.ndarray:

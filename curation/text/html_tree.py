@@ -44,6 +44,8 @@ from curation.text.html_tags import IS_HIDDEN, NAMES, WORDS
 # Columns of `elements`. ROW, CELL, ITEM, CODE: the nearest tr, td or th, li, pre around, -1 for none; LISTS: lists around.
 PARENT, TAG_ID, DEPTH, FLAG_BITS, KIND_BITS, OWN_KINDS, ROW, CELL, ITEM, CODE, LISTS = range(11)
 ELEMENT_COLUMNS = 11
+MOST_DEPTH = 512
+"""Of the tree, as in browsers: what is opened deeper hangs in the element at this depth."""
 
 
 @leaf

@@ -3,230 +3,297 @@ r"""Presentation MathML as TeX: `<msup><mi>x</mi><mn>2</mn></msup>` becomes `x^{
 Meant for reading and training, not for typesetting: spacing and fonts are left out, and what is not known passes as text.
 Linear in the element; nesting beyond DEEPEST is flattened.
 
-Source: MathML 3 (W3C), chapter 3; names of commands after The Comprehensive LaTeX Symbol List. The conversion is ours.
+Source: MathML 3 (W3C), chapter 3. The conversion is ours.
 """
 
 from __future__ import annotations
 
-import html
-import re
-import unicodedata
+import numpy as np
 
-_TOKEN = re.compile(r"<(/?)(?:[A-Za-z]{1,8}:)?([A-Za-z][A-Za-z-]{0,30})([^<>]*?)(/?)>|<[^<>]*>|([^<]+|<)")
-_ATTRIBUTE = re.compile(r"\b(open|close|separators|linethickness)\s*=\s*(?:\"([^\"]*)\"|'([^']*)')")
+from curation.text.compiled import inlined, leaf
+from curation.text.html_names import FNV_PRIME, FNV_START, look_up
+from curation.text.math_elements import (
+    ATTRIBUTES,
+    ATTRIBUTES_END,
+    BEFORE,
+    COUNT,
+    FIRST,
+    KEY,
+    LAST_CHILD,
+    NAME,
+    add_all,
+    ascii_letter,
+    made,
+)
+from curation.text.math_pieces import (
+    COLUMNS,
+    HEAD,
+    LITERALS,
+    NEXT,
+    ROWS,
+    ROWS_PER_TAG,
+    STORE,
+    STORE_PER_BYTE,
+    TEXT,
+    Work,
+    new_string,
+    stripped,
+    symbols,
+    unescape,
+)
+from curation.text.math_symbols import (
+    DROPPED,
+    ELEMENT_IDS,
+    ELEMENT_KEYS,
+    MATH,
+    MI,
+    MMULTISCRIPTS,
+    MPRESCRIPTS,
+    MROW,
+    MS,
+    MSTYLE,
+    MTABLE,
+    NO_SCRIPT,
+)
+
 DEEPEST = 100
-
-_DROPPED = frozenset({"annotation", "annotation-xml", "mphantom", "maligngroup", "malignmark", "mprescripts", "none"})
-_LEAVES = frozenset({"mi", "mn", "mo", "mtext", "ms"})
-_ROWS = frozenset({"mtr", "mlabeledtr"})
-
-_FUNCTION_NAMES = """
-arccos arcsin arctan arg cos cosh cot coth csc deg det dim exp gcd hom inf ker lg lim liminf limsup ln log
-max min Pr sec sin sinh sup tan tanh"""
-_FUNCTIONS = frozenset(_FUNCTION_NAMES.split())
-_LIMIT_NAMES = "sum prod coprod bigcup bigcap int oint lim max min sup inf limsup liminf det gcd"
-_LIMITS = frozenset(f"\\{name}" for name in _LIMIT_NAMES.split())
-_ACCENTS = {
-    "¯": "bar", "‾": "overline", "^": "hat", "ˆ": "hat", "→": "vec", "⃗": "vec", "~": "tilde", "˜": "tilde", "˙": "dot",
-    "¨": "ddot", "⏞": "overbrace", "―": "overline", "−": "overline", "_": "overline",
-}  # fmt: skip
-_SYMBOLS = {
-    "≤": r"\leq", "≥": r"\geq", "≠": r"\neq", "≈": r"\approx", "≡": r"\equiv", "∼": r"\sim", "≅": r"\cong", "∝": r"\propto",
-    "±": r"\pm", "∓": r"\mp", "×": r"\times", "÷": r"\div", "⋅": r"\cdot", "·": r"\cdot", "∗": "*", "∘": r"\circ",
-    "°": r"^{\circ}", "−": "-", "∞": r"\infty", "∂": r"\partial", "∇": r"\nabla", "∫": r"\int", "∬": r"\iint",
-    "∭": r"\iiint", "∮": r"\oint", "∑": r"\sum", "∏": r"\prod", "∐": r"\coprod", "√": r"\sqrt{}", "∈": r"\in",
-    "∉": r"\notin", "∋": r"\ni", "⊂": r"\subset", "⊃": r"\supset", "⊆": r"\subseteq", "⊇": r"\supseteq", "∪": r"\cup",
-    "∩": r"\cap", "∅": r"\emptyset", "∖": r"\setminus", "∧": r"\wedge", "∨": r"\vee", "¬": r"\neg", "∀": r"\forall",
-    "∃": r"\exists", "→": r"\to", "←": r"\leftarrow", "↔": r"\leftrightarrow", "⇒": r"\Rightarrow", "⇐": r"\Leftarrow",
-    "⇔": r"\Leftrightarrow", "↦": r"\mapsto", "↑": r"\uparrow", "↓": r"\downarrow", "⟶": r"\longrightarrow",
-    "⟨": r"\langle", "⟩": r"\rangle", "〈": r"\langle", "〉": r"\rangle", "⌊": r"\lfloor", "⌋": r"\rfloor", "⌈": r"\lceil",
-    "⌉": r"\rceil", "‖": r"\|", "∥": r"\parallel", "⊥": r"\perp", "∠": r"\angle", "△": r"\triangle", "…": r"\ldots",
-    "⋯": r"\cdots", "⋮": r"\vdots", "⋱": r"\ddots", "′": "'", "″": "''", "‴": "'''", "ℝ": r"\mathbb{R}", "ℕ": r"\mathbb{N}",
-    "ℤ": r"\mathbb{Z}", "ℚ": r"\mathbb{Q}", "ℂ": r"\mathbb{C}", "ℓ": r"\ell", "ℏ": r"\hbar", "ℜ": r"\Re", "ℑ": r"\Im",
-    "ℵ": r"\aleph", "⊕": r"\oplus", "⊗": r"\otimes", "⋆": r"\star", "†": r"\dagger", "∣": r"\mid", "≪": r"\ll", "≫": r"\gg",
-    "≔": ":=", "∴": r"\therefore", "∵": r"\because", "ⅆ": "d", "ⅇ": "e", "ⅈ": "i", "⋃": r"\bigcup", "⋂": r"\bigcap",
-    "ϵ": r"\epsilon", "ε": r"\varepsilon", "ϕ": r"\phi", "φ": r"\varphi", "ϑ": r"\vartheta", "ϱ": r"\varrho",
-    "ς": r"\varsigma", "ϖ": r"\varpi", "µ": r"\mu", "Ω": r"\Omega", "%": r"\%", "#": r"\#", "&": r"\&", "$": r"\$",
-    "_": r"\_", "{": r"\{", "}": r"\}", "\\": r"\backslash", "\u2061": "", "\u2062": "", "\u2063": "", "\u2064": "",
-    "\u200b": "", "\ufeff": "", "\u00a0": " ",
-}  # fmt: skip
+"""So many elements are open at most, the outermost among them; the tags of those within are passed over."""
+LONGEST_NAME, LONGEST_PREFIX = 31, 8
+_KEY_MASK = np.uint64(0x7FFFFFFF)
+# What `_token` tells: the kind, and of a tag the number of its name and where its attributes are, from and to.
+TEXT_TOKEN, OTHER_TOKEN, START_TOKEN, EMPTY_TOKEN, END_TOKEN = range(5)
 
 
-def _greek() -> dict[str, str]:
-    found = {}
-    for first, last in ((0x391, 0x3AA), (0x3B1, 0x3CA)):
-        for point in range(first, last):
-            name = unicodedata.name(chr(point), "").split()
-            if len(name) == 4 and name[3] not in ("OMICRON", "LAMDA"):
-                found[chr(point)] = "\\" + (name[3].lower() if name[1] == "SMALL" else name[3].capitalize())
-    return found | {"λ": r"\lambda", "Λ": r"\Lambda"}
+# Rows: the state, the open elements, counts of their names' keys, then strings and pieces.
+ROOT_ROW = np.int64(1)
+_COUNTS = ROOT_ROW + DEEPEST + 1
+_COUNT_BITS = 8
+_FREE = _COUNTS + (1 << _COUNT_BITS) // COLUMNS
 
 
-_SYMBOLS = _greek() | _SYMBOLS
-_STYLED = re.compile("[\U0001d400-\U0001d7ff]")
-"""Bold, script and other letters of mathematics, which become plain ones."""
-_TEXT_SPECIAL = re.compile(r"[%#&$_{}\\]")
+@leaf
+def rows_needed(tags):
+    """Rows for a formula of so many tags."""
+    return _FREE + ROWS_PER_TAG * (tags + 1)
 
 
-class _Node:
-    """An open element: its name, the bytes of its attributes, and what its children became."""
-
-    __slots__ = ("name", "attributes", "children")
-
-    def __init__(self, name: str, attributes: str) -> None:
-        self.name, self.attributes = name, attributes
-        self.children: list[str] = []
-
-
-def tex_of(element: str) -> str:
-    """TeX of a MathML element, with or without its end tag; empty when nothing is in it."""
-    root = _Node("math", "")
-    stack = [root]
-    dropped = flattened = 0
-    for token in _TOKEN.finditer(_without_comments(element)):
-        end, name, attributes, closed, text = token.groups()
-        if text is not None:
-            if not dropped:
-                _add_text(stack[-1], text)
-            continue
-        if name is None:
-            continue
-        name = name.lower()
-        if name in _DROPPED:
-            dropped = max(dropped + (-1 if end else 0 if closed else 1), 0)
-        elif dropped or (name == "math" and len(stack) == 1):
-            continue
-        elif not end and len(stack) > DEEPEST:
-            flattened += not closed
-        elif end and flattened:
-            flattened -= 1
-        elif not end:
-            if stack[-1].name in _LEAVES:
-                _close(stack)
-            stack.append(_Node(name, attributes))
-            if closed:
-                _close(stack)
-        elif any(node.name == name for node in stack[1:]):
-            while stack[-1].name != name:
-                _close(stack)
-            _close(stack)
-    while len(stack) > 1:
-        _close(stack)
-    return _joined(root.children)
+@inlined
+def empty_rows(count):
+    """So many rows, at least `rows_needed(0)`, with nothing in them."""
+    rows = np.empty((count, COLUMNS), np.int64)
+    for row in range(_FREE):
+        for column in range(COLUMNS):
+            rows[row, column] = 0
+    return rows
 
 
-def _without_comments(element: str) -> str:
-    at, kept = 0, []
-    while (start := element.find("<!--", at)) >= 0 and (end := element.find("-->", start + 4)) >= 0:
-        kept.append(element[at:start])
-        at = end + 3
-    return "".join([*kept, element[at:]]) if kept or at else element
+@inlined
+def work_for(size):
+    """Room for formulas of up to `size` bytes, but for their tags."""
+    store = np.empty(len(LITERALS) + STORE_PER_BYTE * size + 64, np.uint8)
+    for i in range(len(LITERALS)):
+        store[i] = LITERALS[i]
+    return Work(empty_rows(rows_needed(np.int64(0))), store, np.empty(2 * size + 64, np.uint8), np.empty(size + 64, np.uint8))
 
 
-def _add_text(node: _Node, text: str) -> None:
-    text = html.unescape(text)
-    if node.name in _LEAVES:
-        node.children.append(text)
-    elif text.strip():
-        node.children.append(_symbols(text.strip()))
+@leaf
+def begin(rows):
+    """Forget the last formula."""
+    rows[0, ROWS] = _FREE
+    rows[0, STORE] = len(LITERALS)
+    rows[0, TEXT] = 0
 
 
-def _close(stack: list[_Node]) -> None:
-    node = stack.pop()
-    parent = stack[-1]
-    made = _made(node)
+@leaf
+def _without_comments(data, start, end, clean):
+    """Copy data[start:end] but its comments to `clean`; the size of that. A comment without an end stays."""
+    size = np.int64(0)
+    i = start
+    closed = True
+    while i < end:
+        if closed and data[i] == 60 and i + 3 < end and data[i + 1] == 33 and data[i + 2] == 45 and data[i + 3] == 45:
+            k = i + 6
+            while k < end and not (data[k] == 62 and data[k - 1] == 45 and data[k - 2] == 45):
+                k += 1
+            if k < end:
+                i = k + 1
+                continue
+            closed = False
+        clean[size] = data[i]
+        size += 1
+        i += 1
+    return size
+
+
+@leaf
+def name_at(data, at, end):
+    """Where the name at `at` begins, its prefix left out."""
+    i = at
+    while i < end and i - at <= LONGEST_PREFIX and ascii_letter(data[i]):
+        i += 1
+    if 1 <= i - at <= LONGEST_PREFIX and i + 1 < end and data[i] == 58 and ascii_letter(data[i + 1]):
+        return i + 1
+    return at
+
+
+@leaf
+def name_key(data, at, end):
+    """(hash in small letters, position behind) of the name at `at`, its prefix left out; behind is `at` without a name."""
+    key = FNV_START
+    i = first = at
+    while i < end and i - first < LONGEST_NAME:
+        c = data[i]
+        if not ascii_letter(c) and (c != 45 or i == first):
+            if c == 58 and first == at and 1 <= i - at <= LONGEST_PREFIX and i + 1 < end and ascii_letter(data[i + 1]):
+                first = i = i + 1
+                key = FNV_START
+                continue
+            break
+        key = (key ^ np.uint64(c | 32 if c <= 90 and c != 45 else c)) * FNV_PRIME
+        i += 1
+    return key, i
+
+
+@leaf
+def _token(data, at, end):
+    """(kind, hash of the name, start and end of the attributes, position behind) of what begins with the `<` at `at`."""
+    ends = at + 1 < end and data[at + 1] == 47
+    name = at + 2 if ends else at + 1
+    key, start = name_key(data, name, end)
+    named = start > name
+    i = start if named else at + 1
+    while i < end and data[i] != 60 and data[i] != 62:
+        i += 1
+    if i == end or data[i] == 60:
+        return TEXT_TOKEN, key, at, at, at + 1
+    if not named:
+        return OTHER_TOKEN, key, at, at, i + 1
+    if ends:
+        return END_TOKEN, key, start, i, i + 1
+    if i > start and data[i - 1] == 47:
+        return EMPTY_TOKEN, key, start, i - 1, i + 1
+    return START_TOKEN, key, start, i, i + 1
+
+
+@leaf
+def _add_child(rows, d, s):
+    if rows[d, COUNT]:
+        rows[rows[d, LAST_CHILD], NEXT] = s
+    else:
+        rows[d, FIRST] = s
+    rows[d, LAST_CHILD] = s
+    rows[d, COUNT] += 1
+
+
+@leaf
+def _add_text(work, d, start, end):
+    """Take the characters clean[start:end] into the open element in row `d`."""
+    rows, text = work.rows, work.text
+    if MI <= rows[d, NAME] <= MS:
+        rows[0, TEXT] = unescape(work.clean, start, end, text, np.int64(rows[0, TEXT]))
+        return
+    start, end = stripped(text, np.int64(0), unescape(work.clean, start, end, text, np.int64(0)))
+    if end > start:
+        _add_child(rows, d, symbols(rows, work.store, text, start, end))
+
+
+@leaf
+def _open(rows, d, name, key, start, end):
+    rows[d, NAME], rows[d, ATTRIBUTES], rows[d, ATTRIBUTES_END], rows[d, KEY] = name, start, end, key
+    rows[d, FIRST] = rows[d, LAST_CHILD] = rows[d, COUNT] = rows[d, BEFORE] = 0
+    rows[_COUNTS + (key >> 3 & 31), key & 7] += 1
+
+
+@leaf
+def _close(work, d):
+    """Close the open element in row `d`, the deepest."""
+    rows = work.rows
+    s = made(work, d)
+    key = rows[d, KEY]
+    rows[_COUNTS + (key >> 3 & 31), key & 7] -= 1
     # a row's cells and a script's parts keep their places, empty ones too
-    if made or parent.name not in ("mrow", "math", "mstyle", "mtable"):
-        parent.children.append(made)
+    if rows[s, HEAD] or rows[d - 1, NAME] not in (MROW, MATH, MSTYLE, MTABLE):
+        _add_child(rows, d - 1, s)
 
 
-def _made(node: _Node) -> str:
-    name, parts = node.name, node.children
-    if name in _LEAVES:
-        return _leaf(name, " ".join("".join(parts).split()))
-    two, three = len(parts) == 2, len(parts) == 3
-    if name == "mfrac" and two:
-        attributes = {found[1]: found[2] or found[3] or "" for found in _ATTRIBUTE.finditer(node.attributes)}
-        command = r"\binom" if attributes.get("linethickness") in ("0", "0pt", "0px") else r"\frac"
-        return f"{command}{{{parts[0]}}}{{{parts[1]}}}"
-    if name == "msqrt":
-        return rf"\sqrt{{{_joined(parts)}}}"
-    if name == "mroot" and two:
-        return rf"\sqrt[{parts[1]}]{{{parts[0]}}}"
-    if name in ("msup", "msub") and two:
-        return f"{_base(parts[0])}{'^' if name == 'msup' else '_'}{{{parts[1]}}}"
-    if name == "msubsup" and three:
-        return f"{_base(parts[0])}_{{{parts[1]}}}^{{{parts[2]}}}"
-    if name == "munderover" and three:
-        return f"{_base(parts[0])}_{{{parts[1]}}}^{{{parts[2]}}}"
-    if name == "munder" and two:
-        return f"{parts[0]}_{{{parts[1]}}}" if parts[0] in _LIMITS else rf"\underset{{{parts[1]}}}{{{parts[0]}}}"
-    if name == "mover" and two:
-        return _over(*parts)
-    if name == "mfenced":
-        return _fenced(node)
-    if name == "mtable":
-        return r"\begin{matrix} " + r" \\ ".join(parts) + r" \end{matrix}"
-    if name in _ROWS:
-        return " & ".join(parts)
-    if name == "mspace":
-        return " "
-    return _joined(parts)
+@leaf
+def _row_of(rows, top, key):
+    """Row of the deepest open element of this name, that of the outermost when none is open."""
+    if not rows[_COUNTS + (key >> 3 & 31), key & 7]:
+        return ROOT_ROW
+    d = top
+    while d > ROOT_ROW and rows[d, KEY] != key:
+        d -= 1
+    return d
 
 
-def _leaf(name: str, text: str) -> str:
-    if name in ("mtext", "ms"):
-        return rf"\text{{{_TEXT_SPECIAL.sub(_escaped, text)}}}" if text else " "
-    if name == "mi" and len(text) > 1 and text.isascii() and text.isalpha():
-        return f"\\{text}" if text in _FUNCTIONS else rf"\mathrm{{{text}}}"
-    if name == "mo" and text in _FUNCTIONS:
-        return f"\\{text}"
-    return _symbols(text)
+@leaf
+def _take_tag(work, top, kind, key, name, start, end):
+    """Open or close what a tag opens or closes; the row of the deepest open element then."""
+    rows = work.rows
+    if kind == END_TOKEN:
+        d = _row_of(rows, top, key)
+        while d > ROOT_ROW and top >= d:
+            _close(work, top)
+            top -= 1
+        return top
+    if MI <= rows[top, NAME] <= MS:
+        _close(work, top)
+        top -= 1
+    top += 1
+    _open(rows, top, name, key, start, end)
+    if kind == EMPTY_TOKEN:
+        _close(work, top)
+        top -= 1
+    return top
 
 
-def _escaped(found: re.Match[str]) -> str:
-    return r"\textbackslash{}" if found[0] == "\\" else "\\" + found[0]
-
-
-def _symbols(text: str) -> str:
-    if _STYLED.search(text):
-        text = _STYLED.sub(lambda found: unicodedata.normalize("NFKC", found[0]), text)
-    return _joined([_SYMBOLS.get(char, char) for char in text])
-
-
-def _joined(parts: list[str]) -> str:
-    """The parts one after the other, a blank where a command would run into a letter."""
-    out: list[str] = []
-    open_command = False
-    for part in parts:
-        if not part:
+@leaf
+def mathml_string(work, data, start, end):
+    """The string of the MathML data[start:end]: what is inside of `math`, ended or not."""
+    clean, rows = work.clean, work.rows
+    size = _without_comments(data, start, end, clean)
+    rows[ROOT_ROW, NAME] = MATH
+    rows[ROOT_ROW, FIRST] = rows[ROOT_ROW, COUNT] = 0
+    top = ROOT_ROW
+    dropped = flattened = 0
+    i = text_at = np.int64(0)
+    while i < size:
+        if clean[i] != 60:
+            i += 1
             continue
-        if open_command and part[0].isalpha():
-            out.append(" ")
-        out.append(part)
-        command = part.rpartition("\\")[2]
-        open_command = "\\" in part and command.isascii() and command.isalpha()
-    return "".join(out)
-
-
-def _base(tex: str) -> str:
-    """What a script hangs on, in braces where it is more than one symbol."""
-    single = len(tex) == 1 or (tex.startswith("\\") and tex[1:].isalpha())
-    return tex if single or (tex and tex[-1] in ")]|") else f"{{{tex}}}"
-
-
-def _over(base: str, mark: str) -> str:
-    accent = next((command for sign, command in _ACCENTS.items() if mark in (sign, _SYMBOLS.get(sign, sign))), None)
-    if accent == "bar" and len(base) > 1:
-        accent = "overline"
-    return rf"\{accent}{{{base}}}" if accent else rf"\overset{{{mark}}}{{{base}}}"
-
-
-def _fenced(node: _Node) -> str:
-    given = {found[1]: html.unescape(found[2] or found[3] or "") for found in _ATTRIBUTE.finditer(node.attributes)}
-    first, last = _symbols(given.get("open", "(")) or ".", _symbols(given.get("close", ")")) or "."
-    separators = "".join(given.get("separators", ",").split())
-    inner = node.children[0] if node.children else ""
-    for i, part in enumerate(node.children[1:]):
-        inner += (separators[min(i, len(separators) - 1)] if separators else "") + part
-    return rf"\left{first}{inner}\right{last}"
+        kind, full_key, first, last, behind = _token(clean, i, size)
+        at = i
+        i = behind
+        if kind == TEXT_TOKEN:
+            continue
+        if at > text_at and not dropped:
+            _add_text(work, top, text_at, at)
+        text_at = behind
+        if kind == OTHER_TOKEN:
+            continue
+        name = look_up(ELEMENT_KEYS, ELEMENT_IDS, full_key)
+        placed = MPRESCRIPTS <= name <= NO_SCRIPT and kind != END_TOKEN and rows[top, NAME] == MMULTISCRIPTS and not flattened
+        if placed and not dropped:
+            if name == NO_SCRIPT:
+                _add_child(rows, top, new_string(rows))
+            else:
+                rows[top, BEFORE] = rows[top, COUNT]
+        elif MPRESCRIPTS <= name <= DROPPED:
+            dropped = max(dropped + (kind == START_TOKEN) - (kind == END_TOKEN), 0)
+        elif dropped or (name == MATH and top == ROOT_ROW):
+            continue
+        elif kind != END_TOKEN and top == ROOT_ROW + DEEPEST:
+            flattened += kind == START_TOKEN
+        elif kind == END_TOKEN and flattened:
+            flattened -= 1
+        else:
+            top = _take_tag(work, top, kind, np.int64(full_key & _KEY_MASK), np.int64(name), first, last)
+    if size > text_at and not dropped:
+        _add_text(work, top, text_at, size)
+    while top > ROOT_ROW:
+        _close(work, top)
+        top -= 1
+    s = new_string(rows)
+    add_all(rows, s, rows[ROOT_ROW, FIRST])
+    return s

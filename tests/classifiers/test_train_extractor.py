@@ -147,7 +147,7 @@ def test_the_verb_trains_a_model_the_stage_takes(tmp_path: Path) -> None:
     assert 'licence = "CC0-1.0"' in done.output and 'set = "made up"' in done.output
     model = tmp_path / "out" / "main_content.npz"
     load_model(model)
-    extract = make_page_function(0.5, False, False, False, str(model))
+    extract = make_page_function(0.5, False, False, False, "data", str(model))
     unseen = _article(99, rng)
     assert extract(memoryview(str(unseen["html"]).encode()))[0] == str(unseen["gold"]).encode()
     lines = (tmp_path / "out" / "main_content_pages.jsonl").read_text("utf-8").splitlines()

@@ -27,9 +27,9 @@ from curation.extractors.main_content import (
 from curation.fingerprint import stage_fingerprint
 from curation.text.block_features import FEATURES, SECOND_FEATURES
 from curation.text.html_blocks import END, START
-from curation.text.trees import float32_below, from_dump, packed, probabilities
+from curation.text.trees import Trees, float32_below, from_dump, packed, probabilities
 
-PLAIN = {"threshold": 0.5, "comments": False, "headline": True, "markdown": False, "model": ""}
+PLAIN = {"threshold": 0.5, "comments": False, "headline": True, "markdown": False, "tables": "data", "model": ""}
 
 
 def text_of(page: bytes, **options: object) -> str | None:
@@ -73,6 +73,11 @@ def test_a_threshold_that_is_no_probability(threshold: float) -> None:
         MainContent(threshold=threshold)
 
 
+def test_tables_that_are_written_in_no_known_way() -> None:
+    with pytest.raises(RecipeError, match="tables"):
+        MainContent(tables="cells")
+
+
 def test_lower_thresholds_keep_more() -> None:
     for case in golden_cases("main_content"):
         kept = [set((text_of(case["html"].encode(), threshold=t, headline=False) or "").splitlines()) for t in (0.1, 0.5)]
@@ -101,7 +106,7 @@ def test_pages_of_many_blocks_are_answered_in_runs() -> None:
 def test_the_model_is_small_and_of_these_features() -> None:
     model = load_model()
     assert MODEL.stat().st_size < 2_000_000
-    assert model.first[0][:, 0].max() < len(FEATURES) and model.second[0][:, 0].max() < len(SECOND_FEATURES)
+    assert model.first.columns.max() < len(FEATURES) and model.second.columns.max() < len(SECOND_FEATURES)
 
 
 def test_the_card_is_of_this_model() -> None:
@@ -168,6 +173,43 @@ def test_thresholds_are_rounded_down() -> None:
     for value in (0.1, -0.1, 1e-40, 0.5, 16777217.0, 1.0000000180025095e-35):
         below = float32_below(value)
         assert below.dtype == np.float32 and float(below) <= value < float(np.nextafter(below, np.float32(np.inf)))
+
+
+@pytest.mark.parametrize("rows", [0, 1, 31, 32, 33, 64, 65, 96, 97, 200])
+def test_every_number_of_rows_is_answered_row_by_row(rows: int) -> None:
+    """Rows are answered in batches: each answer is that of the row alone, by a walk from the root."""
+    model = load_model().second
+    with np.load(MODEL) as arrays:
+        trees = Trees(*(arrays[f"second_{name}"] for name in Trees._fields))
+    random_ = np.random.default_rng(rows)
+    table = random_.choice(trees.thresholds, (rows, len(SECOND_FEATURES))) + random_.integers(0, 2, (rows, 1))
+    wanted = []
+    for row in table.astype(np.float32):
+        total = 0.0
+        for node in trees.roots:
+            while node >= 0:
+                node = trees.children[node, int(row[trees.columns[node]] > trees.thresholds[node])]
+            total += trees.leaves[-1 - node]
+        wanted.append(1 / (1 + np.exp(-total)))
+    assert np.allclose(probabilities(table.astype(np.float32), *model), wanted, rtol=1e-6, atol=0)
+
+
+def _chain(leaves: int) -> dict[str, object]:
+    """A tree that is a chain: leaf i for a value of i, the last for all above."""
+    node: dict[str, object] = {"leaf_value": float(leaves - 1)}
+    for i in range(leaves - 2, -1, -1):
+        split = {"split_feature": 0, "decision_type": "<=", "threshold": float(i)}
+        node = {**split, "left_child": {"leaf_value": float(i)}, "right_child": node}
+    return {"tree_structure": node}
+
+
+def test_trees_have_one_to_32_leaves() -> None:
+    for leaves in (1, 2, 31, 32):
+        trees = packed(from_dump({"tree_info": [_chain(1), _chain(leaves), _chain(1)]}))
+        found = probabilities(np.arange(40, dtype=np.float32)[:, None], *trees)
+        assert np.allclose(found, 1 / (1 + np.exp(-np.minimum(np.arange(40), leaves - 1))))
+    with pytest.raises(ValueError, match="33 leaves"):
+        packed(from_dump({"tree_info": [_chain(33)]}))
 
 
 def test_a_split_on_categories_is_refused() -> None:

@@ -34,7 +34,7 @@ from curation.text.html_tree import KIND_BITS
 from curation.text.page_declarations import DECLARATIONS, declarations
 from curation.text.page_features import PAGE_FEATURES
 
-PLAIN = {"threshold": 0.5, "comments": False, "headline": True, "markdown": False, "model": ""}
+PLAIN = {"threshold": 0.5, "comments": False, "headline": True, "markdown": False, "tables": "data", "model": ""}
 MADE = {case["name"]: case["html"].encode() for case in golden_cases("main_content") if "kind:" in case["name"]}
 
 
@@ -194,9 +194,9 @@ def test_the_card_is_of_these_files() -> None:
 
 def test_the_models_are_of_these_features() -> None:
     kinds, other = load_kinds(), load_model(OTHER_MODEL)
-    assert kinds.structure[0][:, 0].max() < len(PAGE_FEATURES)
-    assert kinds.declared[0][:, 0].max() < len(PAGE_FEATURES) + len(DECLARATIONS)
-    assert other.first[0][:, 0].max() < len(FEATURES) and other.second[0][:, 0].max() < len(SECOND_FEATURES)
+    assert kinds.structure.columns.max() < len(PAGE_FEATURES)
+    assert kinds.declared.columns.max() < len(PAGE_FEATURES) + len(DECLARATIONS)
+    assert other.first.columns.max() < len(FEATURES) and other.second.columns.max() < len(SECOND_FEATURES)
 
 
 @pytest.mark.parametrize("broken", [b"", b"no zip", None])

@@ -144,7 +144,7 @@ def test_features_of_hostile_pages_are_numbers(name: str) -> None:
 # ---- text
 
 
-def rendered(page: str, **options: bool) -> str:
+def rendered(page: str, **options: bool | str) -> str:
     """Everything on the page as text."""
     reading = read_page(page.encode())
     assert reading is not None
@@ -171,9 +171,27 @@ def test_what_the_text_looks_like(page: str, plain: str, markdown: str) -> None:
     assert rendered(page, markdown=True) == markdown
 
 
-def test_long_cells_are_the_paragraphs_of_a_layout() -> None:
-    long = "word " * 60
-    assert rendered(f"<table><tr><td>{long}<td>{long}</table>") == f"{long.strip()}\n{long.strip()}"
+LONG = ("word " * 60).strip()
+
+
+@pytest.mark.parametrize(
+    ("table", "text"),
+    [
+        (f"<tr><td>{LONG}<td>{LONG}", f"{LONG}\n{LONG}"),
+        (f"<tr><td>menu<td>{LONG}<tr><td>foot", f"menu\n{LONG}\nfoot"),
+        (f"<tr><td><td>{LONG}", LONG),
+        ("<tr><td>a<td><table><tr><td>b<td>c</table><tr><td>d<td>e", "a\nb | c\nd\ne"),
+        (f"<tr><td>a<td>{LONG}<tr><td>b<td>{LONG}", f"a | {LONG}\nb | {LONG}"),
+        ("<thead><tr><td>a<td>b<tbody><tr><td>c<td>d", "a | b\nc | d"),
+    ],
+)
+def test_rows_of_data_and_the_paragraphs_of_a_layout(table: str, text: str) -> None:
+    assert rendered(f"<table>{table}</table>") == text
+
+
+def test_rows_of_every_table() -> None:
+    page = f"<table><tr><td>a<td><td>{LONG}<td></table><table><tr><td>b</table>c"
+    assert rendered(page, tables="rows") == f"| a |  | {LONG} |  |\n| b |\nc"
 
 
 _TAGS = st.sampled_from(
@@ -200,14 +218,14 @@ _TAGS = st.sampled_from(
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(_TAGS, max_size=80), st.booleans(), st.integers(0, 2**31))
-def test_text_of_any_choice_of_blocks(pieces: list[str], markdown: bool, seed: int) -> None:
+@given(st.lists(_TAGS, max_size=80), st.booleans(), st.booleans(), st.integers(0, 2**31))
+def test_text_of_any_choice_of_blocks(pieces: list[str], markdown: bool, rows: bool, seed: int) -> None:
     """No byte is written beside the buffer, and the words kept come out in their order."""
     reading = read_page("\n".join(pieces).encode())
     if reading is None:
         return
     keep = np.random.default_rng(seed).integers(0, 2, len(reading.blocks)).astype(bool)
-    data = render(reading.elements, reading.blocks, reading.text, keep, markdown)
+    data = render(reading.elements, reading.blocks, reading.text, keep, markdown, rows)
     text = data.tobytes().decode()
     kept = [bytes(reading.text[a:b]).decode() for (a, b), k in zip(reading.blocks[:, (START, END)], keep, strict=True) if k]
     assert re.findall("[xyz]+", text) == re.findall("[xyz]+", "\n".join(kept))
