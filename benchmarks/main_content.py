@@ -74,12 +74,10 @@ class Gold:
             for page in pages:
                 reading = read_page(page.page.encode("utf-8", "replace"))
                 if reading is not None:
-                    other = made.is_other(kinds[name, page.name])
-                    row = (kinds if other else rows)[name, page.name]
-                    answers = np.array(row["answers"], np.float32)
-                    reading = reading.without_comments() if other else reading
-                    ours[name, page.name] = chosen_text(reading, answers)
-                    rows_of_all[name, page.name] = chosen_text(reading, answers, tables="rows")
+                    article = np.array(rows[name, page.name]["answers"], np.float32)
+                    chosen = made.answered(reading, article, kinds[name, page.name])
+                    ours[name, page.name] = chosen_text(*chosen)
+                    rows_of_all[name, page.name] = chosen_text(*chosen, tables="rows")
         self.languages = {key: row["language"] for key, row in rows.items()}
         self.texts = {"main_content": ours, ROWS: rows_of_all}
         for peer, extract in PEERS.items():

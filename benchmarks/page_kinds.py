@@ -28,11 +28,11 @@ sys.path[:0] = [str(HERE.parent), str(HERE.parent / "tests"), str(HERE)]
 
 from gold_sets import GOLD_SETS, MORE_GOLD_SETS, WCXB_SPLITS, GoldPage, directly_resiliparse, wcxb  # noqa: E402
 from main_content import fast_trafilatura  # noqa: E402
-from main_content_pages import is_other, rows_of  # noqa: E402
+from main_content_pages import answered, kind_of, rows_of  # noqa: E402
 
 from curation.extractors.main_content import Reading, chosen_text, load_models, read_page  # noqa: E402
 from curation.extractors.main_content_training import mean_of_first, segment_f1, token_f1  # noqa: E402
-from curation.extractors.page_kinds import OTHER, load_kinds, structure_of  # noqa: E402
+from curation.extractors.page_kinds import OTHER, UNKNOWN, load_kinds, structure_of  # noqa: E402
 from curation.text.page_declarations import declarations  # noqa: E402
 
 KINDS = ("article", "forum", "documentation", "product", "collection", "listing", "service")
@@ -44,12 +44,12 @@ Lines = Iterator[str]
 
 @dataclass(frozen=True)
 class Answer:
-    """What a page's unseen models say: the kind it is taken for, and measures of each side's text (token F1, or segments
-    found, missed and strays)."""
+    """What a page's unseen models say: its kind, what it is `taken` for, and measures of each side's text (token F1, or
+    segments found, missed and strays)."""
 
     source: str
     kind: str
-    other: bool
+    taken: str
     values: Mapping[str, tuple[float, ...]]
 
 
@@ -83,10 +83,10 @@ def answers(data: Path, folder: Path) -> Iterator[Answer]:
             first = article.answered(reading)[1]
         sides = {"articles": chosen_text(reading, first), "articles, comments kept": chosen_text(reading, first, comments=True)}
         sides["other"] = chosen_text(reading.without_comments(), np.array(row["answers"], np.float32))
-        sides["kinds"] = sides["other" if is_other(row) else "articles"]
+        sides["kinds"] = chosen_text(*answered(reading, first, row))
         if page.kind:
             sides |= {peer: texts[peer].get(f"{source} {page.name}", "") for peer in PEERS}
-        yield Answer(source, page.kind, is_other(row), {side: measured(page, text) for side, text in sides.items()})
+        yield Answer(source, page.kind, kind_of(row), {side: measured(page, text) for side, text in sides.items()})
 
 
 def peer_texts(data: Path, folder: Path) -> dict[str, dict[str, str]]:
@@ -115,27 +115,29 @@ def own_f1(values: tuple[float, ...]) -> float:
 def by_kind(found: Sequence[Answer]) -> Lines:
     sides = ("articles", "articles, comments kept", "kinds", "other", *PEERS)
     for split in WCXB_SPLITS:
-        yield f"| WCXB {split} | pages | taken for other | {' | '.join(sides)} |"
-        yield "|---|---|---|" + "---|" * len(sides)
+        yield f"| WCXB {split} | pages | other | unknown | {' | '.join(sides)} |"
+        yield "|---|---|---|---|" + "---|" * len(sides)
         for kind in (*KINDS, ""):
             chosen = [a for a in found if a.source == f"wcxb_{split}" and kind in ("", a.kind)]
-            share = statistics.mean(a.other for a in chosen)
-            cells = " | ".join(f"{f1(chosen, side):.3f}" for side in sides)
-            yield f"| {kind or 'all'} | {len(chosen)} | {share:.2f} | {cells} |"
+            shares = (f"{statistics.mean(a.taken == taken for a in chosen):.2f}" for taken in (OTHER, UNKNOWN))
+            cells = (f"{f1(chosen, side):.3f}" for side in sides)
+            yield f"| {kind or 'all'} | {' | '.join([str(len(chosen)), *shares, *cells])} |"
         yield ""
 
 
 def by_set(found: Sequence[Answer]) -> Lines:
-    yield "| set | pages | articles | kinds | taken for other | of these: articles | kinds | better | same | worse |"
-    yield "|---|---|---|---|---|---|---|---|---|---|"
+    yield "| set | pages | articles | kinds | taken for | of these | articles | kinds | better | same | worse |"
+    yield "|---|---|---|---|---|---|---|---|---|---|---|"
     for source in (*GOLD_SETS, *MORE_GOLD_SETS, "wcxb_test"):
         chosen = [a for a in found if a.source == source]
-        taken = [a for a in chosen if a.other]
-        gains = [own_f1(a.values["kinds"]) - own_f1(a.values["articles"]) for a in taken]
-        counts = [sum(g > SAME for g in gains), sum(abs(g) <= SAME for g in gains), sum(g < -SAME for g in gains)]
-        parts = [f"{f1(taken, side):.4f}" if taken else "" for side in ("articles", "kinds")]
-        values = [f"{f1(chosen, side):.4f}" for side in ("articles", "kinds")]
-        yield f"| {source} | {len(chosen)} | {' | '.join([*values, str(len(taken)), *parts, *map(str, counts)])} |"
+        whole = [source, str(len(chosen)), *(f"{f1(chosen, side):.4f}" for side in ("articles", "kinds"))]
+        for kind in (OTHER, UNKNOWN):
+            taken = [a for a in chosen if a.taken == kind]
+            gains = [own_f1(a.values["kinds"]) - own_f1(a.values["articles"]) for a in taken]
+            counts = [sum(g > SAME for g in gains), sum(abs(g) <= SAME for g in gains), sum(g < -SAME for g in gains)]
+            parts = [f"{f1(taken, side):.4f}" if taken else "" for side in ("articles", "kinds")]
+            yield f"| {' | '.join([*whole, kind, str(len(taken)), *parts, *map(str, counts)])} |"
+            whole = ["", "", "", ""]
 
 
 def cost(data: Path) -> Lines:
@@ -161,9 +163,9 @@ def cost(data: Path) -> Lines:
             for reading in readings:
                 work(reading)
             times[name].append((time.process_time() - started) / len(readings) * 1e6)
-    others = sum(model.kind(reading) == OTHER for reading in readings)
-    yield f"{len(readings)} pages ({', '.join(TIMED)}), {others} of them taken for other kinds; the search is made where the "
-    yield "structure leaves it open."
+    kinds = [model.kind(reading) for reading in readings]
+    yield f"{len(readings)} pages ({', '.join(TIMED)}), of them {kinds.count(OTHER)} taken for other kinds and "
+    yield f"{kinds.count(UNKNOWN)} for unknown ones. The search is made where the structure leaves the kind open."
     yield ""
     yield "| what | CPU µs a page, lowest of five rounds |"
     yield "|---|---|"
@@ -196,7 +198,7 @@ def main() -> None:
         *by_kind(found),
         "## The gold sets of articles",
         "",
-        f"Pages taken for another kind, and how many of them are better and worse for it by more than {SAME} of F1.",
+        f"Pages taken for no article, and how many of them are better and worse for it by more than {SAME} of F1.",
         "",
         *by_set(found),
         "",

@@ -19,7 +19,7 @@ import numpy as np
 from curation.document import content_id
 from curation.errors import ModelError, RecipeError, explain_mismatch
 from curation.extractors.guarded import TITLE_WITHIN, GuardedExtractor, PageFields, PageFunction, page_title
-from curation.extractors.page_kinds import ARTICLE, OTHER, KindModel, load_kinds
+from curation.extractors.page_kinds import ARTICLE, OTHER, UNKNOWN, KindModel, load_kinds
 from curation.options import place_of
 from curation.text.block_features import FEATURES, SECOND_FEATURES, features, second_features
 from curation.text.block_groups import groups_of, tree_of_groups
@@ -52,8 +52,9 @@ class MainContent(GuardedExtractor):
     "data" writes the cells of a row side by side where a table holds data, and as paragraphs where it lays out a page;
     "rows" writes rows between bars for every table, as trafilatura does. `kind`: "auto" tells articles from all other pages
     (forums, questions and answers, documentation, products, lists, services), which are answered for by a model of their own
-    that keeps replies, lists and tables; "article" or "other" takes every page for one. `model`: path of another model (.npz,
-    by `curation models train extractor`), which then answers for pages of every kind; empty for those of the package.
+    that keeps replies, lists and tables; both answer where it is not clear. "article" or "other" takes every page for one.
+    `model`: path of another model (.npz, by `curation models train extractor`), which then answers for pages of every kind;
+    empty for those of the package.
     Mathematics (MathML, MathJax, KaTeX) comes as TeX between dollar signs.
     """
 
@@ -147,23 +148,24 @@ class BlockModel(NamedTuple):
 
 
 class PageModels(NamedTuple):
-    """The models of a stage: for articles, for pages of other kinds, and what tells them apart. Without `other` and `kinds`
-    the first answers for all pages, without `article` the second."""
+    """The models of a stage: for articles, for pages of other kinds, and what tells them apart; or one of the first two, which
+    then answers for all pages."""
 
-    article: BlockModel | None
+    article: BlockModel | None = None
     other: BlockModel | None = None
     kinds: KindModel | None = None
 
     def answered(self, reading: Reading, comments: bool = False) -> tuple[Reading, np.ndarray]:
-        """What the text is chosen from: the page, and the probability of main content for each group of blocks. Outside
-        articles comments are no less than other text, so that none is marked, unless `comments` are wanted whatever they are.
+        """What the text is chosen from: the page, and the probability of main content for each group of blocks.
+
+        Of a page of unknown kind it is the mean of what both say. Comments are marked, to be left out, but where the page is
+        sure to be no article: there they are no less than other text, unless `comments` are wanted whatever they are.
         """
-        if self.article and (self.kinds is None or self.kinds.kind(reading) == ARTICLE):
-            return reading, self.article.answers(reading)
-        if self.other is None:
-            raise ModelError("extractors/main_content: no model for pages of this kind")
-        answers = self.other.answers(reading)
-        return reading if comments else reading.without_comments(), answers
+        kind = self.kinds.kind(reading) if self.kinds else ARTICLE if self.article else OTHER
+        asked = {ARTICLE: (self.article,), OTHER: (self.other,), UNKNOWN: (self.article, self.other)}[kind]
+        found = [model.answers(reading) for model in asked if model]
+        answers = found[0] if len(found) == 1 else (found[0] + found[1]) / 2
+        return reading.without_comments() if kind == OTHER and not comments else reading, answers
 
 
 _COLUMNS = {"first": FEATURES, "second": SECOND_FEATURES}
@@ -200,7 +202,7 @@ def load_models(kind: str = "auto", model: str = "") -> PageModels:
     if kind == ARTICLE:
         return PageModels(load_model(MODEL))
     if kind == OTHER:
-        return PageModels(None, load_model(OTHER_MODEL))
+        return PageModels(other=load_model(OTHER_MODEL))
     return PageModels(load_model(MODEL), load_model(OTHER_MODEL), load_kinds())
 
 

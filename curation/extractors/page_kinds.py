@@ -20,15 +20,16 @@ import numpy as np
 from curation.errors import ModelError
 from curation.text.page_declarations import DECLARATIONS, declarations
 from curation.text.page_features import PAGE_FEATURES, page_features
-from curation.text.trees import PackedTrees, Trees, from_dump, packed, probabilities
+from curation.text.trees import Trees, from_dump, probability
 
 PACKAGE_DATA = ("page_kinds.npz",)
 MODEL = Path(__file__).with_name("page_kinds.npz")
-ARTICLE, OTHER = "article", "other"
-UNLIKELY = 0.2
-"""Below this answer of the first forest a page is an article: four in five pages of the gold sets of articles."""
-LIKELY = 0.7
-"""Above this answer of the second a page is of another kind. Articles taken for one lose more than the reverse gains."""
+ARTICLE, UNKNOWN, OTHER = "article", "unknown", "other"
+UNLIKELY = 0.25
+"""Up to this answer of the first forest a page is an article: five in six pages of the gold sets of articles."""
+UNSURE, LIKELY = 0.3, 0.7
+"""Answers of the second above which a page is of unknown and of another kind. News taken for another kind loses more than the
+reverse gains."""
 _COLUMNS = {"structure": PAGE_FEATURES, "declared": (*PAGE_FEATURES, *DECLARATIONS)}
 _NAMED = [DECLARATIONS.index(name) for name in ("forum_posting", "qa_page", "technical", "og_product")]
 _SOFTWARE = [DECLARATIONS.index(name) for name in ("forum_software", "documentation_software")]
@@ -68,22 +69,26 @@ def declares_other(declared: np.ndarray) -> bool:
     return bool(declared[_PRODUCT] and declared[_OFFER] and not declared[_WRITTEN].any())
 
 
-class KindModel(NamedTuple):
-    """The two forests, packed for the walk."""
+def kind_for(answer: float) -> str:
+    """The kind by an answer of the second forest."""
+    return OTHER if answer > LIKELY else UNKNOWN if answer > UNSURE else ARTICLE
 
-    structure: PackedTrees
-    declared: PackedTrees
+
+class KindModel(NamedTuple):
+    """The two forests."""
+
+    structure: Trees
+    declared: Trees
 
     def kind(self, reading: PageNumbers) -> str:
-        """ARTICLE or OTHER."""
+        """ARTICLE, UNKNOWN or OTHER."""
         structure = structure_of(reading)
-        if probabilities(structure[None], *self.structure)[0] <= UNLIKELY:
+        if probability(structure, *self.structure) <= UNLIKELY:
             return ARTICLE
         declared = declarations(reading.page)
         if declares_other(declared):
             return OTHER
-        both = np.concatenate([structure, declared])[None]
-        return OTHER if probabilities(both, *self.declared)[0] > LIKELY else ARTICLE
+        return kind_for(probability(np.concatenate([structure, declared]), *self.declared))
 
 
 def save_kinds(path: Path, dumps: tuple[Mapping[str, Any], Mapping[str, Any]]) -> None:
@@ -100,7 +105,7 @@ def load_kinds(path: Path = MODEL) -> KindModel:
     """The model in a file of `save_kinds`. Raises ModelError when it is none or was trained with other numbers."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            forests = [packed(Trees(*(arrays[f"{forest}_{name}"] for name in Trees._fields))) for forest in _COLUMNS]
+            forests = [Trees(*(arrays[f"{forest}_{name}"] for name in Trees._fields)) for forest in _COLUMNS]
             known = all(tuple(arrays[f"{forest}_names"]) == names for forest, names in _COLUMNS.items())
     except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
         raise ModelError(f"extractors/page_kinds: {path} is no model of kinds of pages: {error}") from error
