@@ -164,8 +164,8 @@ def cost(data: Path) -> Lines:
                 work(reading)
             times[name].append((time.process_time() - started) / len(readings) * 1e6)
     kinds = [model.kind(reading) for reading in readings]
-    yield f"{len(readings)} pages ({', '.join(TIMED)}), of them {kinds.count(OTHER)} taken for other kinds and "
-    yield f"{kinds.count(UNKNOWN)} for unknown ones. The search is made where the structure leaves the kind open."
+    taken = f"{len(readings)} pages ({', '.join(TIMED)}), of them {kinds.count(OTHER)} taken for other kinds and "
+    yield f"{taken}{kinds.count(UNKNOWN)} for unknown ones. The search is made where the structure leaves the kind open."
     yield ""
     yield "| what | CPU µs a page, lowest of five rounds |"
     yield "|---|---|"
