@@ -2,8 +2,9 @@
 
     python benchmarks/main_content.py DATA_FOLDER MODEL_FOLDER [--only PART ...]
 
-MODEL_FOLDER is where benchmarks/train_main_content.py wrote: its main_content_pages.jsonl holds, for every gold page, the
-answers of a model that has not seen the page's site. Texts of the libraries are kept there too, so that a second run is quick.
+MODEL_FOLDER is where benchmarks/train_main_content.py and train_page_kinds.py wrote: main_content_pages.jsonl and
+page_kinds.jsonl hold, for every gold page, the answers of models that have not seen the page's site. Texts of the libraries
+are kept there too, so that a second run is quick.
 Writes benchmarks/main_content.md unless `--only` is given. Quarter of an hour on one core.
 """
 
@@ -67,16 +68,17 @@ class Gold:
 
     def __init__(self, data: Path, folder: Path) -> None:
         self.pages: dict[str, list[GoldPage]] = {name: list(load(data)) for name, load in SETS.items()}
-        rows = [json.loads(line) for line in (folder / "main_content_pages.jsonl").open("rb")]
-        answers = {(row["source"], row["name"]): np.array(row["answers"], np.float32) for row in rows}
+        rows, kinds = (made.rows_of(folder / name) for name in ("main_content_pages.jsonl", "page_kinds.jsonl"))
         ours, rows_of_all = {}, {}
         for name, pages in self.pages.items():
             for page in pages:
                 reading = read_page(page.page.encode("utf-8", "replace"))
                 if reading is not None:
-                    ours[name, page.name] = chosen_text(reading, answers[name, page.name])
-                    rows_of_all[name, page.name] = chosen_text(reading, answers[name, page.name], tables="rows")
-        self.languages = {(row["source"], row["name"]): row["language"] for row in rows}
+                    article = np.array(rows[name, page.name]["answers"], np.float32)
+                    chosen = made.answered(reading, article, kinds[name, page.name])
+                    ours[name, page.name] = chosen_text(*chosen)
+                    rows_of_all[name, page.name] = chosen_text(*chosen, tables="rows")
+        self.languages = {key: row["language"] for key, row in rows.items()}
         self.texts = {"main_content": ours, ROWS: rows_of_all}
         for peer, extract in PEERS.items():
             kept = folder / f"{peer.replace(' ', '_')}.json"

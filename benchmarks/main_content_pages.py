@@ -9,12 +9,17 @@ import sys
 import zipfile
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from curation.extractors.page_kinds import ARTICLE, OTHER, UNKNOWN, UNLIKELY, kind_for
 from curation.text.html_math import tex_for_math
 
 if TYPE_CHECKING:
     from main_content import Gold
+
+    from curation.extractors.main_content import Reading
 
 SLOW_BYTES = 2_000_000
 _CNXML_TAGS = (("para", "p"), ("title", "h2"), ("note", "div"), ("section", "section"), ("equation", "div"), ("item", "li"),
@@ -53,6 +58,26 @@ NOTES: dict[str, list[str]] = {
         "Mutated pages (tests/extractors/test_main_content.py, 100,000): none above 20 ms and 20 ms a megabyte once warm.",
     ],
 }
+
+
+def rows_of(path: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """What unseen models say of each gold page, by set and name: a file of one of the trainers."""
+    return {(row["source"], row["name"]): row for row in map(json.loads, path.open("rb"))}
+
+
+def kind_of(row: dict[str, Any]) -> str:
+    """What the stage takes the page of a row of page_kinds.jsonl for."""
+    if row["structure"] <= UNLIKELY:
+        return ARTICLE
+    return OTHER if row["declares_other"] else kind_for(row["both"])
+
+
+def answered(reading: Reading, article: np.ndarray, row: dict[str, Any]) -> tuple[Reading, np.ndarray]:
+    """As PageModels.answered, by unseen models: the answers of the one for articles, and a row of page_kinds.jsonl."""
+    kind, other = kind_of(row), np.array(row["answers"], np.float32)
+    if kind == OTHER:
+        return reading.without_comments(), other
+    return reading, (article + other) / 2 if kind == UNKNOWN else article
 
 
 def keep_reasons(gold: Gold, side: str) -> list[tuple[str, str] | None]:

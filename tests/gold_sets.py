@@ -28,7 +28,8 @@ _WORD = re.compile(r"\w+")
 @dataclass(frozen=True)
 class GoldPage:
     """One page: its decoded `page`, and either the `gold` text or segments that must (`wanted`) and must not
-    (`unwanted`) be in the extracted text. `site`: the page's domain without its public suffix, or the page's own name."""
+    (`unwanted`) be in the extracted text. `site`: the page's domain without its public suffix, or the page's own name.
+    `kind`: of page, where the set says it."""
 
     name: str
     page: str
@@ -36,6 +37,7 @@ class GoldPage:
     wanted: tuple[str, ...] = ()
     unwanted: tuple[str, ...] = ()
     site: str = ""
+    kind: str = ""
 
 
 def site_of(url: str) -> str:
@@ -124,6 +126,21 @@ def trafilatura_eval(data: Path) -> Iterator[GoldPage]:
             entry = entries[url]
             page = decode_page(pages.read(entry["file"]))
             yield GoldPage(url, page, "", tuple(entry["with"]), tuple(entry["without"]), site_of(url))
+
+
+WCXB_SPLITS = ("dev", "test")
+
+
+def wcxb(data: Path, split: str) -> Iterator[GoldPage]:
+    """Pages of seven kinds with their main content (WCXB 1.0: 1,497 of `dev`, 511 of `test`); those without one left out."""
+    folder = data / "extract-wcxb" / split
+    for path in sorted((folder / "ground-truth").glob("*.json")):
+        entry = json.loads(path.read_text("utf-8"))
+        gold = entry["ground_truth"].get("main_content")
+        if gold:
+            raw = gzip.decompress((folder / "html" / f"{path.stem}.html.gz").read_bytes())
+            site = site_of(entry["url"]) if "url" in entry else path.stem
+            yield GoldPage(path.stem, decode_page(raw), gold, site=site, kind=entry["_internal"]["page_type"]["primary"])
 
 
 GOLD_SETS: Mapping[str, Callable[[Path], Iterator[GoldPage]]] = {

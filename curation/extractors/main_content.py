@@ -19,6 +19,7 @@ import numpy as np
 from curation.document import content_id
 from curation.errors import ModelError, RecipeError, explain_mismatch
 from curation.extractors.guarded import TITLE_WITHIN, GuardedExtractor, PageFields, PageFunction, page_title
+from curation.extractors.page_kinds import ARTICLE, OTHER, UNKNOWN, KindModel, load_kinds
 from curation.options import place_of
 from curation.text.block_choice import KEPT, expand, select
 from curation.text.block_features import FEATURES, SECOND_FEATURES, features, second_features
@@ -26,11 +27,13 @@ from curation.text.block_groups import groups_of, tree_of_groups
 from curation.text.block_text import render
 from curation.text.html_blocks import page_array, segment
 from curation.text.html_math import tex_for_math
-from curation.text.html_names import TAG_NAMES
+from curation.text.html_names import COMMENT_KIND, TAG_NAMES
+from curation.text.html_tree import KIND_BITS
 from curation.text.trees import PackedTrees, Trees, from_dump, packed, probabilities
 
-PACKAGE_DATA = ("main_content.npz",)
-MODEL = Path(__file__).with_name("main_content.npz")
+PACKAGE_DATA = ("main_content.npz", "main_content_other.npz")
+MODEL, OTHER_MODEL = (Path(__file__).with_name(name) for name in PACKAGE_DATA)
+KINDS = ("auto", ARTICLE, OTHER)
 MOST_BYTES = 1 << 30
 """Of a larger page only so much is read: positions are 32-bit numbers."""
 BLOCKS, BLOCKS_PER_KB = 1000, 1
@@ -48,8 +51,11 @@ class MainContent(GuardedExtractor):
     highest are kept. `comments`: keep readers' comments too. `headline`: keep the heading that says what the page's title
     says, when it stands right before the text. `markdown`: mark headings, lists, tables, quotations and code. `tables`:
     "data" writes the cells of a row side by side where a table holds data, and as paragraphs where it lays out a page;
-    "rows" writes rows between bars for every table, as trafilatura does. `model`: path of another model (.npz, by `curation
-    models train extractor`); empty for the one that comes with the package.
+    "rows" writes rows between bars for every table, as trafilatura does. `kind`: "auto" tells articles from all other pages
+    (forums, questions and answers, documentation, products, lists, services), which are answered for by a model of their own
+    that keeps replies, lists and tables; both answer where it is not clear. "article" or "other" takes every page for one.
+    `model`: path of another model (.npz, by `curation models train extractor`), which then answers for pages of every kind;
+    empty for those of the package.
     Mathematics (MathML, MathJax, KaTeX) comes as TeX between dollar signs.
     """
 
@@ -59,6 +65,7 @@ class MainContent(GuardedExtractor):
     headline: bool = True
     markdown: bool = False
     tables: str = "data"
+    kind: str = "auto"
     model: str = ""
 
     libraries: ClassVar[tuple[str, ...]] = ("numba",)
@@ -69,7 +76,9 @@ class MainContent(GuardedExtractor):
             raise RecipeError(
                 explain_mismatch("extractors/main_content: threshold", wanted="0 to 1", found=str(self.threshold))
             )
-
+        if self.kind not in KINDS or (self.model and self.kind != "auto"):
+            wanted = "auto, as a model of one's own is for all kinds" if self.model else ", ".join(KINDS)
+            raise RecipeError(explain_mismatch("extractors/main_content: kind", wanted=wanted, found=self.kind))
         if self.tables not in ("data", "rows"):
             raise RecipeError(
                 explain_mismatch("extractors/main_content: tables", wanted="data or rows", found=repr(self.tables))
@@ -100,10 +109,17 @@ class Reading(NamedTuple):
     tree: np.ndarray
     hung: np.ndarray
     wider: np.ndarray
+    page: np.ndarray
 
     def second(self, answers: np.ndarray) -> np.ndarray:
         """Features of the second stage for the answers (float32) of the first."""
         return second_features(self.tree, self.wider, self.hung, self.measures, answers)
+
+    def without_comments(self) -> Reading:
+        """The same page with no block marked as readers' comments."""
+        elements = self.elements.copy()
+        elements[:, KIND_BITS] &= ~COMMENT_KIND
+        return self._replace(elements=elements)
 
 
 def read_page(page: bytes | memoryview) -> Reading | None:
@@ -118,7 +134,7 @@ def read_page(page: bytes | memoryview) -> Reading | None:
     if len(elements) > ELEMENTS:
         tree, signatures, hung = tree_of_groups(elements, signatures, groups)
     found, measures, wider = features(data, tree, signatures, hung, text, title_start, title_end)
-    return Reading(elements, blocks, text, groups, stride, found, measures, tree, hung, wider)
+    return Reading(elements, blocks, text, groups, stride, found, measures, tree, hung, wider, data)
 
 
 class BlockModel(NamedTuple):
@@ -130,6 +146,27 @@ class BlockModel(NamedTuple):
     def answers(self, reading: Reading) -> np.ndarray:
         """Probability of main content (float32) for each group of blocks."""
         return probabilities(reading.second(probabilities(reading.features, *self.first)), *self.second)
+
+
+class PageModels(NamedTuple):
+    """The models of a stage: for articles, for pages of other kinds, and what tells them apart; or one of the first two, which
+    then answers for all pages."""
+
+    article: BlockModel | None = None
+    other: BlockModel | None = None
+    kinds: KindModel | None = None
+
+    def answered(self, reading: Reading, comments: bool = False) -> tuple[Reading, np.ndarray]:
+        """What the text is chosen from: the page, and the probability of main content for each group of blocks.
+
+        Of a page of unknown kind it is the mean of what both say. Comments are marked, to be left out, but where the page is
+        sure to be no article: there they are no less than other text, unless `comments` are wanted whatever they are.
+        """
+        kind = self.kinds.kind(reading) if self.kinds else ARTICLE if self.article else OTHER
+        asked = {ARTICLE: (self.article,), OTHER: (self.other,), UNKNOWN: (self.article, self.other)}[kind]
+        found = [model.answers(reading) for model in asked if model]
+        answers = found[0] if len(found) == 1 else (found[0] + found[1]) / 2
+        return reading.without_comments() if kind == OTHER and not comments else reading, answers
 
 
 _COLUMNS = {"first": FEATURES, "second": SECOND_FEATURES}
@@ -159,6 +196,17 @@ def load_model(path: Path = MODEL) -> BlockModel:
     return BlockModel(*stages)
 
 
+def load_models(kind: str = "auto", model: str = "") -> PageModels:
+    """The models for the stage's options `kind` and `model`."""
+    if model:
+        return PageModels(load_model(place_of("extractors/main_content", "model", model)))
+    if kind == ARTICLE:
+        return PageModels(load_model(MODEL))
+    if kind == OTHER:
+        return PageModels(other=load_model(OTHER_MODEL))
+    return PageModels(load_model(MODEL), load_model(OTHER_MODEL), load_kinds())
+
+
 def chosen_text(
     reading: Reading,
     answers: np.ndarray,
@@ -184,16 +232,16 @@ def choice(
 
 
 def make_page_function(
-    threshold: float, comments: bool, headline: bool, markdown: bool, tables: str, model: str
+    threshold: float, comments: bool, headline: bool, markdown: bool, tables: str, model: str, kind: str = "auto"
 ) -> PageFunction:
     """The function the guard's child calls with each page (UTF-8): text, title, content_id."""
-    trees = load_model(place_of("extractors/main_content", "model", model) if model else MODEL)
+    models = load_models(kind, model)
 
     def extract_page(page: memoryview) -> PageFields:
         reading = read_page(page)
         if reading is None:
             return None, None, None
-        text = chosen_text(reading, trees.answers(reading), threshold, comments, headline, markdown, tables)
+        text = chosen_text(*models.answered(reading, comments), threshold, comments, headline, markdown, tables)
         if not text or text.isspace():
             return None, None, None
         return text.encode(), page_title(str(page[:TITLE_WITHIN], "utf-8", "replace")), content_id(text)

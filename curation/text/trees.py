@@ -167,3 +167,15 @@ def probabilities(rows, columns, thresholds, masks, firsts, leaves):
         for lane in range(count):
             out[start + lane] = 1 / (1 + np.exp(-sums[lane]))
     return out
+
+
+@kernel
+def probability(row, columns, thresholds, children, roots, leaves):
+    """As `probabilities`, of one row (float32 [columns]) and by walks from the roots: for `Trees` as they are."""
+    total = 0.0
+    for root in roots:
+        node = np.int64(root)
+        while node >= 0:
+            node = np.int64(children[node, 0 if row[columns[node]] <= thresholds[node] else 1])
+        total += leaves[-1 - node]
+    return 1 / (1 + np.exp(-total))
