@@ -156,13 +156,17 @@ class PageModels(NamedTuple):
     other: BlockModel | None = None
     kinds: KindModel | None = None
 
+    def kind_of(self, reading: Reading) -> str:
+        """ARTICLE, UNKNOWN or OTHER."""
+        return self.kinds.kind(reading) if self.kinds else ARTICLE if self.article else OTHER
+
     def answered(self, reading: Reading, comments: bool = False) -> tuple[Reading, np.ndarray]:
         """What the text is chosen from: the page, and the probability of main content for each group of blocks.
 
         Of a page of unknown kind it is the mean of what both say. Comments are marked, to be left out, but where the page is
         sure to be no article: there they are no less than other text, unless `comments` are wanted whatever they are.
         """
-        kind = self.kinds.kind(reading) if self.kinds else ARTICLE if self.article else OTHER
+        kind = self.kind_of(reading)
         asked = {ARTICLE: (self.article,), OTHER: (self.other,), UNKNOWN: (self.article, self.other)}[kind]
         found = [model.answers(reading) for model in asked if model]
         answers = found[0] if len(found) == 1 else (found[0] + found[1]) / 2

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from curation.extractors.guarded import PageFunction
-from curation.extractors.main_content import MODEL, MainContent, choice, load_model, make_page_function, read_page
+from curation.extractors.main_content import MainContent, choice, load_models, make_page_function, read_page
 from curation.text.block_choice import KEPT, REASONS
 from curation.text.html_blocks import ELEMENT, END, PAGE_END, PAGE_START, START
 from curation.text.html_math import formula_places, tex_for_math
@@ -57,8 +57,8 @@ def page_blocks(page: bytes, stage: MainContent) -> list[Block]:
     reading = read_page(page)
     if reading is None:
         return []
-    answers = load_model(stage.files[0] if stage.model else MODEL).answers(reading)
-    why = choice(reading, answers, stage.threshold, stage.comments, stage.headline)
+    marked, answers = load_models(stage.kind, stage.model).answered(reading, stage.comments)
+    why = choice(marked, answers, stage.threshold, stage.comments, stage.headline)
     shares = np.repeat(answers, reading.stride)[: len(why)]
     paths = _Paths(bytes(tex_for_math(page)), reading.elements)
     places = _Places(page)
@@ -78,6 +78,13 @@ def page_blocks(page: bytes, stage: MainContent) -> list[Block]:
             columns, shares.tolist(), why.tolist(), strict=True
         )
     ]
+
+
+def page_kind(page: bytes, stage: MainContent) -> str:
+    """What the stage takes a page (UTF-8) for: article, other or unknown; empty where it has no text, or where a model of
+    one's own answers for every kind."""
+    reading = None if stage.model else read_page(page)
+    return load_models(stage.kind).kind_of(reading) if reading else ""
 
 
 def page_text(page: bytes, stage: MainContent) -> str:

@@ -19,7 +19,8 @@ from curation.document import POSITION_BITS
 from curation.errors import CurationError, InputError, RecipeError, explain_mismatch
 from curation.extractors.guarded import TITLE_WITHIN, page_title
 from curation.extractors.main_content import MainContent
-from curation.extractors.main_content_blocks import Block, page_blocks, page_text
+from curation.extractors.main_content_blocks import Block, page_blocks, page_kind, page_text
+from curation.extractors.page_kinds import ARTICLE
 from curation.fingerprint import stage_fingerprint
 from curation.inspect.shards import producer_of
 from curation.inspect.why import find
@@ -117,7 +118,9 @@ def document_page(
 def _view(page: bytes, stage: MainContent, facts: Mapping[str, str]) -> PageView:
     title = page_title(page[:TITLE_WITHIN].decode("utf-8", "replace"))
     settings = ", ".join(f"{name} {_word(value)}" for name, value in stage.page_options.items() if value != "")
+    kind = page_kind(page, stage)
     known = {**({"title": title} if title else {}), **facts, "extractor": f"{stage.name}: {settings}"}
+    known |= {"taken for": f"a page of {kind} kind" if kind != ARTICLE else "an article"} if kind else {}
     return PageView(page, stage, page_blocks(page, stage), known)
 
 
