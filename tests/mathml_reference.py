@@ -244,7 +244,7 @@ def _made(node: _Node) -> str:
 
 
 def _leaf(name: str, text: str) -> str:
-    if name in ("mi", "mo", "mtext") and text in _FUNCTIONS:
+    if name in ("mi", "mo") and text in _FUNCTIONS:
         return f"\\{text}"
     if name in ("mtext", "ms"):
         return rf"\text{{{_TEXT_SPECIAL.sub(_escaped, text)}}}" if text else " "
