@@ -47,7 +47,7 @@ def page_with_tex(page: str) -> str:
             behind = _behind_span(page, start.start())
             drawings = behind >= 0
         elif kind == "math" or attributes.get("type", "").lower().startswith(("math/tex", "math/mml")):
-            close = re.compile(rf"</(?:[A-Za-z]{{1,8}}:)?{kind}", re.IGNORECASE).search(page, start.end())
+            close = re.compile(rf"</(?:[A-Za-z]{{1,8}}:)?{kind}(?!:[A-Za-z])", re.IGNORECASE).search(page, start.end())
             end = close.start() if close else -1
             behind = page.find(">", end) + 1 or -1
             if end < 0 or end - start.start() > MOST_FORMULA:
@@ -244,7 +244,7 @@ def _made(node: _Node) -> str:
 
 
 def _leaf(name: str, text: str) -> str:
-    if name in ("mi", "mo", "mtext") and text in _FUNCTIONS:
+    if name in ("mi", "mo") and text in _FUNCTIONS:
         return f"\\{text}"
     if name in ("mtext", "ms"):
         return rf"\text{{{_TEXT_SPECIAL.sub(_escaped, text)}}}" if text else " "

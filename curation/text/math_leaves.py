@@ -108,7 +108,7 @@ def leaf_string(rows, store, text, name):
     size = _collapse(text, np.int64(rows[0, TEXT]))
     rows[0, TEXT] = 0
     of_text = name in (MTEXT, MS)
-    function = _function(text, size) if name in (MI, MO, MTEXT) and 2 <= size <= LONGEST_FUNCTION else np.int64(0)
+    function = _function(text, size) if name in (MI, MO) and 2 <= size <= LONGEST_FUNCTION else np.int64(0)
     if not of_text and not function and not (name == MI and size > 1 and _is_word(text, size)):
         return symbols(rows, store, text, np.int64(0), size)
     s = new_string(rows)

@@ -49,7 +49,7 @@ def tex_of(element: str) -> str:
          r"\begin{matrix} 1 & 0 \\ & 1 \end{matrix}"),
         ("<mi>&alpha;</mi><mi>x</mi><mo>&le;</mo><mi>&Omega;</mi>", r"\alpha x\leq\Omega"),
         ("<mi>sin</mi><mo>&#x2061;</mo><mi>x</mi>", r"\sin x"),
-        ("<munder><mtext>lim</mtext><mi>n</mi></munder><ms>lim</ms>", r"\lim_{n}\text{lim}"),
+        ("<munder><mtext>lim</mtext><mi>n</mi></munder>", r"\underset{n}{\text{lim}}"),
         ("<mtext>50% of all</mtext>", r"\text{50\% of all}"),
         ("<semantics><mi>x</mi><annotation-xml><ci>no</ci></annotation-xml></semantics>", "x"),
         ("<mi>x<!-- no > no --></mi>", "x"),
