@@ -5,8 +5,8 @@ those of every kernel it calls, in whatever file. numba alone looks at a functio
 old code of a kernel that is called from another. The folder is `__pycache__` beside the source or, where that cannot be
 written, the user's cache folder (NUMBA_CACHE_DIR moves it). Folders of older sources are removed.
 
-The first use of the words of English costs about 10 s of compiling, each filter 2 to 6 s more; every later process
-loads the code in milliseconds.
+The first use of the words of English costs about 10 s of compiling, each filter 2 to 6 s more, extractors/main_content
+45 s; every later process loads the code in milliseconds.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class _Cache(caching.FunctionCache):
 
 @cache
 def _say_once() -> None:
-    _log.info("compiling the text kernels: half a minute, once for this installation")
+    _log.info("compiling the text kernels: a minute or two, once for this installation")
 
 
 def _decorator(**options: Any) -> Callable[..., Any]:
