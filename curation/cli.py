@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Optional
@@ -13,6 +11,8 @@ import typer
 import curation
 from curation.cli_storage import set_log, with_storage
 from curation.errors import CurationError
+from curation.index_cli import index_app
+from curation.inspect_cli import OutFolder, census, contamination, page, peek, say, slow, why
 from curation.mix_files_cli import mix_app
 from curation.models_cli import app as models_app
 from curation.storage_options import of_process, shown
@@ -23,10 +23,6 @@ app = typer.Typer(
     "Start with: curation demo",
 )  # fmt: skip
 
-index_app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None,
-    help="Indexes of near-duplicates: what a new crawl is held against without the old text being read again.",
-)  # fmt: skip
 app.add_typer(index_app, name="index")
 app.add_typer(mix_app, name="mix")
 app.add_typer(models_app, name="models")
@@ -45,21 +41,7 @@ Settings = Annotated[
     typer.Option("--set", help="Change one field: label.field=value, e.g. language.keep={eng_Latn: 0.8}"),
 ]
 AllowCode = Annotated[bool, typer.Option("--allow-code", help="Let a YAML recipe load stages from its own Python files.")]
-OutFolder = Annotated[str, typer.Argument(help="The --out folder of a run.")]
-PageFile = Annotated[Optional[Path], typer.Option("--html", help="Write the page view: one HTML file with the blocks.")]
 LogLevel = Annotated[str, typer.Option(help="debug, info, warning or error.")]
-
-
-def say(text: str) -> None:
-    """Write a result to standard output."""
-    typer.echo(text)
-
-
-def _terminal() -> dict[str, Any]:
-    from curation.inspect.page_view import WIDTH
-
-    width = shutil.get_terminal_size((WIDTH, 0)).columns
-    return {"width": width, "colour": sys.stdout.isatty() and not os.environ.get("NO_COLOR")}
 
 
 def _version(wanted: bool) -> None:
@@ -274,111 +256,8 @@ def plan(
     say(report(estimate(pipeline, scale, shards)))
 
 
-@app.command()
-@with_storage
-def census(
-    directory: OutFolder,
-    json: Annotated[bool, typer.Option("--json", help="Print census.json as it is, or the state as JSON.")] = False,
-    watch: Annotated[
-        Optional[float], typer.Option(min=0.1, help="Again every so many seconds until the run is finished.")
-    ] = None,
-    finished: Annotated[bool, typer.Option("--finished", help="The last census, even while a newer run goes on.")] = False,
-) -> None:
-    """The funnel of a run: what came in, what each stage dropped and why, what went out.
-
-    While a run goes on, and after one that failed or was killed: headed "unfinished", of the units that are done.
-    """
-    from curation.inspect.unfinished import follow
-
-    for text in follow(directory, as_json=json, finished=finished, every_s=watch):
-        say(text)
-
-
-@app.command()
-@with_storage
-def slow(directory: OutFolder) -> None:
-    """The slowest units of the newest run, wave by wave: how uneven they were, what they read, and why as far as is known."""
-    from curation.inspect.slow import slow as report
-
-    say(report(directory))
-
-
-@app.command()
-@with_storage
-def why(
-    document: Annotated[str, typer.Argument(help="Its id, URL or doc number.")],
-    directory: OutFolder,
-    page: Annotated[bool, typer.Option("--page", help="Also the blocks of its page, kept and cut, with the reasons.")] = False,
-    html: PageFile = None,
-    archive: Annotated[
-        str, typer.Option(help="For its page: the archive, or the folder or URL that was given as --input, if it was moved.")
-    ] = "",
-) -> None:
-    """One document's life: measures, scores, where and why it fell, its kept twin, its place in the archive, its page.
-
-    The page is read again from the archive. Only extractors/main_content chooses block by block and can say why.
-    """
-    from curation.inspect.why import why as tell
-
-    say(tell(document, directory))
-    if page or html or archive:
-        from curation.inspect.page import document_page
-        from curation.inspect.page_view import present
-
-        say("")
-        say(present(document_page(document, directory, archive=archive), html, lines=page or not html, **_terminal()))
-
-
-@app.command()
-@with_storage
-def page(
-    file: Annotated[str, typer.Argument(help="HTML file: a path or an fsspec URL.")],
-    html: PageFile = None,
-    set_: Annotated[
-        Optional[list[str]], typer.Option("--set", help="Change one field of the extractor: threshold=0.3. Repeatable.")
-    ] = None,
-) -> None:
-    """What extractors/main_content makes of a page: a line for each block, kept (+) or cut (-), its probability and the reason.
-
-    `curation why DOCUMENT DIRECTORY --page` shows the same of a document of a run.
-    """
-    from curation.inspect.page import file_page
-    from curation.inspect.page_view import present
-
-    say(present(file_page(file, set_ or []), html, lines=not html, **_terminal()))
-
-
-@app.command()
-@with_storage
-def peek(
-    directory: OutFolder,
-    number: Annotated[int, typer.Option("-n", min=1, help="How many documents.")] = 5,
-    dropped: Annotated[bool, typer.Option("--dropped", help="Tombstones instead of kept documents.")] = False,
-    reason: Annotated[Optional[str], typer.Option(help="Only tombstones of this reason, e.g. fineweb:line_punct.")] = None,
-    language: Annotated[Optional[str], typer.Option(help="Only this language, e.g. eng_Latn.")] = None,
-    characters: Annotated[int, typer.Option(min=1, help="Characters of text to show.")] = 400,
-) -> None:
-    """A few documents of a run, chosen evenly; the same every time."""
-    from curation.inspect.peek import peek as show
-
-    say(show(directory, number=number, fallen=dropped, reason=reason, language=language, characters=characters))
-
-
-@app.command()
-@with_storage
-def contamination(
-    directory: OutFolder,
-    json: Annotated[bool, typer.Option("--json", help="Print the whole report as JSON.")] = False,
-    most: Annotated[int, typer.Option(min=0, help="How many items to show.")] = 20,
-) -> None:
-    """Benchmark items a run met: how many of each benchmark, in which documents, and by which words."""
-    from json import dumps
-
-    from curation.inspect.contamination import contamination as report
-    from curation.inspect.contamination import contamination_text
-
-    found = report(directory)
-    say(dumps(found, ensure_ascii=False, indent=1) if json else contamination_text(found, most))
+for _verb in (census, slow, why, page, peek, contamination):
+    app.command()(_verb)
 
 
 @app.command()
@@ -444,55 +323,6 @@ def lint_settings(
     from curation.inspect.lint_settings import report
 
     say(report(where, language))
-
-
-@index_app.command("build")
-@with_storage
-def index_build(
-    directory: OutFolder,
-    index: Annotated[str, typer.Argument(help="Folder of the new index; one that is there is never changed.")],
-    stage: Annotated[str, typer.Option(help="Label of the stage dedup/minhash, where the recipe has several.")] = "",
-    name: Annotated[str, typer.Option(help="Name of the snapshot; default the only source, or the folder's name.")] = "",
-) -> None:
-    """Make an index of a finished run, before `curation clean`. A run against an index makes one of both."""
-    from curation.inspect.index import index_text
-    from curation.inspect.index_build import build
-
-    build(directory, index, stage=stage, name=name)
-    say(index_text(index))
-
-
-@index_app.command("inspect")
-@with_storage
-def index_inspect(
-    index: Annotated[str, typer.Argument(help="Folder of an index.")],
-    member: Annotated[Optional[int], typer.Option(min=0, help="Tell of one member: where it came from, its twin.")] = None,
-    verify: Annotated[bool, typer.Option("--verify", help="Read every byte and name what is damaged.")] = False,
-) -> None:
-    """What is in an index: snapshots, signatures, sizes; one member; or whether every file is as it was written."""
-    from curation.inspect.index import index_text, member_text
-    from curation.inspect.index import verify as verified
-
-    if member is not None:
-        say(member_text(index, member))
-    else:
-        say(index_text(index))
-    if verify:
-        say(verified(index))
-
-
-@index_app.command("merge")
-@with_storage
-def index_merge(
-    indexes: Annotated[list[str], typer.Argument(help="Folders of indexes; members of the first are the best.")],
-    into: Annotated[str, typer.Option(help="Folder of the new index.")],
-) -> None:
-    """Make one index of several of the same signatures and scope."""
-    from curation.inspect.index import index_text
-    from curation.inspect.index_merge import merge
-
-    merge(indexes, into)
-    say(index_text(into))
 
 
 @app.command()
