@@ -37,21 +37,21 @@ NOTES: dict[str, list[str]] = {
     ],
     "cost": ["Warm, one core."],
     "decisions": [
-        "The filters of common_crawl_english (English at 0.65, Gopher repetition and quality, C4, FineWeb) on the texts of "
-        "every side: shares of pages with the same decision as trafilatura's. `all filters`, and `up to Gopher`: without "
-        "C4's and FineWeb's. `tables as rows`: MainContent(tables=\"rows\"), which writes every table as trafilatura does. "
-        "`as the gold text is decided`: the same filters on the gold texts of scrapinghub, both CleanEvals and CleanPortalEval, "
-        "which have the lines of their pages.",
-        "With tables written alike the decisions agree. Otherwise they part on CleanEval, whose pages are laid out with tables: "
-        "trafilatura writes those as rows between bars, a page in a few lines, none of which ends in punctuation, and FineWeb's "
-        "rule of line ends (`line_punct`) and Gopher's of letters (`below_alpha`) drop them. main_content keeps their paragraphs, "
-        "and the filters keep them as they keep the gold.",
-        "Forty of the pages were read. Rows between bars: the frame of the page in the first rows, the article in one line below "
-        "(all of them). The same words in other lines: texts near a threshold, where a table of contents, a line of figures "
-        "or a heading more makes the difference, and line breaks that trafilatura takes from the source. Other words, nearer to "
-        "the gold with main_content: trafilatura finds nothing or a part, comments, code of scripts, lists of related pages. "
-        "Nearer with trafilatura: leads of other articles behind a short one, a list of items that repeats the article's, a "
-        "thread of a forum of which only the longest posts are kept.",
+        "The filters of common_crawl_english (English at 0.65, Gopher repetition and quality, C4, FineWeb) on the texts "
+        "of every side: shares of pages with the same decision as trafilatura's. `all filters`, and `up to Gopher`: "
+        "without C4's and FineWeb's. `tables as rows`: MainContent(tables=\"rows\"), which writes every table as "
+        "trafilatura does. `as the gold text is decided`: the same filters on the gold texts of scrapinghub, both "
+        "CleanEvals and CleanPortalEval, which have the lines of their pages.",
+        "With tables written alike the decisions agree. Otherwise they part on CleanEval, whose pages are laid out with "
+        "tables: trafilatura writes those as rows between bars, a page in a few lines, none of which ends in punctuation, "
+        "and FineWeb's rule of line ends (`line_punct`) and Gopher's of letters (`below_alpha`) drop them. main_content "
+        "keeps their paragraphs, and the filters keep them as they keep the gold.",
+        "The beginnings of some forty were read. Rows between bars: the frame of the page in the first rows, the article "
+        "in one line below (each of a dozen). The same words in other lines: texts near a threshold, where a table of "
+        "contents, a line of figures or a heading more makes the difference, and line breaks that trafilatura takes from "
+        "the source. Other words, nearer to the gold with main_content: trafilatura finds nothing or a part, comments, "
+        "code of scripts, lists of related pages. Nearer with trafilatura: leads of other articles behind a short one, a "
+        "list of items that repeats the article's, a thread of a forum of which only the longest posts are kept.",
     ],
     "structure": [
         "A formula survives when its TeX stands between dollar signs in the text (OpenStax and MathMLben: the TeX made of its "
