@@ -2,11 +2,11 @@
 
     python benchmarks/train_page_kinds.py DATA_FOLDER OUT_FOLDER
 
-Trains, with the development pages of WCXB (CC BY 4.0): the model of
-blocks for other kinds of pages (main_content_other.npz; articles count a fifth in it, so that one taken for something else
-loses little), and the two forests that tell articles from other pages (page_kinds.npz; the gold sets of articles that
-may be passed on count half in them). page_kinds.jsonl has for every gold page what models say that have not seen its site;
-WCXB's test pages are never trained with. A quarter of an hour on one core.
+Trains, with the development pages of WCXB (CC BY 4.0; the folders `dev` and `test` of its repository lie in DATA_FOLDER as
+extract-wcxb): the model of blocks for other kinds of pages (main_content_other.npz; articles count a fifth in it, so that one
+taken for something else loses little), and the two forests that tell articles from other pages (page_kinds.npz; the gold sets
+of articles that may be passed on count half in them). page_kinds.jsonl has for every gold page what models say that have not
+seen its site; WCXB's test pages are never trained with. A quarter of an hour on one core.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from gold_sets import GOLD_SETS, MORE_GOLD_SETS, WCXB_SPLITS, GoldPage, wcxb  # 
 
 from classifiers.card_text import weights_table, write_card  # noqa: E402
 from classifiers.train_extractor import cross_validated, fold_of, train_extractor  # noqa: E402
-from curation.extractors.main_content import save_model  # noqa: E402
-from curation.extractors.main_content_training import GoldReading, gold_reading  # noqa: E402
+from curation.extractors.main_content import chosen_text, save_model  # noqa: E402
+from curation.extractors.main_content_training import GoldReading, by_sites, gold_reading, mean_of_first  # noqa: E402
 from curation.extractors.page_kinds import ARTICLE, UNLIKELY, declares_other, save_kinds, structure_of  # noqa: E402
 from curation.text.page_declarations import declarations  # noqa: E402
 
@@ -121,6 +121,23 @@ def report(pages: Sequence[KindPage], answers: np.ndarray, others: Sequence[np.n
             stream.write(json.dumps(line) + "\n")
 
 
+def quality(pages: Sequence[KindPage], others: Sequence[np.ndarray]) -> Iterator[dict[str, Any]]:
+    """A row for each kind of page of each split: texts by models that have not seen the page's site, the kind being known."""
+    for source, kind in dict.fromkeys((page.source, page.kind) for page in pages if page.kind):
+        chosen = [pair for pair in zip(pages, others, strict=True) if (pair[0].source, pair[0].kind) == (source, kind)]
+        sites = [page.read.page.site for page, _ in chosen]
+        texts = [chosen_text(page.read.reading.without_comments(), answers) for page, answers in chosen]
+        values = [page.read.measured(text) for (page, _), text in zip(chosen, texts, strict=True)]
+        yield {
+            "set": source,
+            "page_kind": kind,
+            "pages": len(chosen),
+            "sites": len(set(sites)),
+            "trained_with": sum(page.read.page.weight > 0 for page, _ in chosen),
+            "token_f1": by_sites(values, sites, mean_of_first),
+        }
+
+
 def train(data: Path, out: Path, progress: Callable[[str], None]) -> Path:
     """Everything; the card."""
     pages = [found for source, page in gold_pages(data) if (found := read(source, page)) is not None]
@@ -149,7 +166,7 @@ def train(data: Path, out: Path, progress: Callable[[str], None]) -> Path:
         "limits": list(LIMITS),
     }
     card = out / "main_content_other.toml"
-    write_card(card, weights, entries, {}, more=["", *weights_table("kinds", kinds)])
+    write_card(card, weights, entries, {"quality": list(quality(pages, others))}, more=["", *weights_table("kinds", kinds)])
     return card
 
 

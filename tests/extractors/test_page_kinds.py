@@ -204,6 +204,9 @@ def test_the_card_is_of_these_files() -> None:
     card = tomllib.loads(OTHER_MODEL.with_suffix(".toml").read_text("utf-8"))
     assert card["weights"]["sha256"] == sha256_of(OTHER_MODEL) and card["kinds"]["sha256"] == sha256_of(page_kinds.MODEL)
     assert card["licence"] == "Apache-2.0" and "CC BY 4.0" in card["training_data"] and card["limits"]
+    measured = {row["page_kind"]: row for row in card["quality"] if not row["trained_with"]}
+    assert set(measured) == {*(line.partition(":")[0] for line in card["training_pages"])}
+    assert all(low < value < high for value, low, high in (row["token_f1"] for row in measured.values()))
     assert OTHER_MODEL.stat().st_size + page_kinds.MODEL.stat().st_size < 200_000
 
 
