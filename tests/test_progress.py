@@ -200,5 +200,5 @@ def test_a_terminal_gets_a_bar_and_standard_output_stays_clean(tmp_path: Path) -
     out = process.stdout.read().decode()
     assert process.wait() == 0
     bar = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen.decode(errors="replace"))
-    assert re.search(r"warc > url > trafilatura.*1/1\s+\d+ documents/s\s+[\d.]+ MB/s", bar)
+    assert re.search(r"warc > url > main_content.*1/1\s+\d+ documents/s\s+[\d.]+ MB/s", bar)
     assert out.startswith("recipe demo") and "documents/s" not in out

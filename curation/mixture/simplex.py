@@ -56,7 +56,8 @@ def within(shares: np.ndarray, upper: np.ndarray) -> np.ndarray:
     for _ in range(shares.shape[-1] + 1):
         left = np.where(capped, 0.0, shares)
         total = left.sum(axis=-1, keepdims=True)
-        found = np.where(capped, fixed, left * (1 - fixed.sum(axis=-1, keepdims=True)) / np.where(total > 0, total, 1.0))
+        room = 1 - fixed.sum(axis=-1, keepdims=True)
+        found = np.where(capped, fixed, left / np.where(total > 0, total, 1.0) * room)
         over = ~capped & (found > upper)
         if not over.any():
             break

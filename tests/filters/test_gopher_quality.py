@@ -102,9 +102,14 @@ def check(variant: str, given_texts: list[str]) -> set[str]:
     return seen
 
 
+def without_the_unassigned(text: str) -> str:
+    """Without characters that this Python does not know: Polars has a newer Unicode, whose NFKC form they may have."""
+    return "".join(c for c in text if unicodedata.category(c) != "Cn")
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(given_texts=st.lists(any_texts, min_size=1, max_size=5))
+@given(given_texts=st.lists(any_texts.map(without_the_unassigned), min_size=1, max_size=5))
 def test_variant_is_its_plain_statement(variant: str, given_texts: list[str]) -> None:
     check(variant, given_texts)
 

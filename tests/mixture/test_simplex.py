@@ -152,12 +152,16 @@ def test_a_domain_without_natural_share_gets_nothing_under_a_pull() -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=8), seeds)
+@example([1.0, 5e-324], 1)
+@example([1.0, 1.0, 5e-324], 0)
 def test_within_keeps_bounds_and_ratios_of_the_uncapped(shares: list[float], seed: int) -> None:
     row = np.array(shares)
     upper = np.random.default_rng(seed).uniform(0.05, 1, len(row))
-    if row.sum() == 0 or upper[row > 0].sum() < 1.001:
+    if row.sum() == 0:
         return
     row = row / row.sum()
+    if upper[row > 0].sum() < 1.001:
+        return
     found = within(row, upper)
     assert (found <= upper).all() and found.sum() == pytest.approx(1, abs=1e-12)
     free = (found < upper * (1 - 1e-9)) & (row > 1e-9)
