@@ -61,8 +61,8 @@ NOTES: dict[str, list[str]] = {
         "Pages made to be slow, some by hand and some by tests/extractors/slow_page_search.py. Above {BLOCKS} blocks and one a "
         "kilobyte, runs of neighbours are answered for together, so that the model's share is bounded.",
         "The bar is 20 ms a megabyte. Above it: texts that are all combining marks, whose time goes into the NFC form that "
-        "every text is identified by, whatever extracted it; and formulas of one fence each, by a little. In slow moments of the "
-        "machine all take half as long again. "
+        "every text is identified by, whatever extracted it; and formulas of one fence each, by a little. In slow moments of "
+        "the machine all take half as long again. "
         "Mutated pages (tests/extractors/test_main_content.py, 100,000): none above 20 ms and 20 ms a megabyte once warm.",
     ],
 }
