@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 
 from curation.document import content_id
-from curation.errors import ModelError, RecipeError, explain_mismatch
+from curation.errors import RecipeError, explain_mismatch
 from curation.extractors.guarded import TITLE_WITHIN, GuardedExtractor, PageFields, PageFunction, page_title
 from curation.extractors.page_kinds import ARTICLE, OTHER, UNKNOWN, KindModel, load_kinds
+from curation.extractors.tree_files import load_forests, save_forests
 from curation.options import place_of
 from curation.text.block_choice import KEPT, expand, select
 from curation.text.block_features import FEATURES, SECOND_FEATURES, features, second_features
@@ -29,7 +29,7 @@ from curation.text.html_blocks import page_array, segment
 from curation.text.html_math import tex_for_math
 from curation.text.html_names import COMMENT_KIND, TAG_NAMES
 from curation.text.html_tree import KIND_BITS
-from curation.text.trees import PackedTrees, Trees, from_dump, packed, probabilities
+from curation.text.trees import PackedTrees, packed, probabilities
 
 PACKAGE_DATA = ("main_content.npz", "main_content_other.npz")
 MODEL, OTHER_MODEL = (Path(__file__).with_name(name) for name in PACKAGE_DATA)
@@ -174,30 +174,18 @@ class PageModels(NamedTuple):
 
 
 _COLUMNS = {"first": FEATURES, "second": SECOND_FEATURES}
+_TAGS = {"tag_names": TAG_NAMES}
 
 
 def save_model(path: Path, dumps: tuple[Mapping[str, Any], Mapping[str, Any]]) -> None:
     """Write the trees of two dumped LightGBM models, the first stage's and the second's."""
-    arrays: dict[str, np.ndarray] = {"tag_names": np.array(TAG_NAMES)}
-    for stage, dump in zip(_COLUMNS, dumps, strict=True):
-        arrays |= {f"{stage}_{name}": array for name, array in from_dump(dump)._asdict().items()}
-        arrays[f"{stage}_names"] = np.array(_COLUMNS[stage])
-    np.savez_compressed(path, allow_pickle=False, **arrays)
+    save_forests(path, _COLUMNS, dumps, _TAGS)
 
 
 @cache
 def load_model(path: Path = MODEL) -> BlockModel:
     """The model in a file of `save_model`. Raises ModelError when it is none or was trained with other features."""
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            stages = [packed(Trees(*(arrays[f"{stage}_{name}"] for name in Trees._fields))) for stage in _COLUMNS]
-            known = tuple(arrays["tag_names"]) == TAG_NAMES
-            known &= all(tuple(arrays[f"{stage}_names"]) == names for stage, names in _COLUMNS.items())
-    except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
-        raise ModelError(f"extractors/main_content: {path} is no model of this stage: {error}") from error
-    if not known:
-        raise ModelError(f"extractors/main_content: {path} was trained with other features than this version has; train anew")
-    return BlockModel(*stages)
+    return BlockModel(*load_forests(path, "extractors/main_content", _COLUMNS, packed, _TAGS))
 
 
 def load_models(kind: str = "auto", model: str = "") -> PageModels:

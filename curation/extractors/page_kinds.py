@@ -13,14 +13,13 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
-from zipfile import BadZipFile
 
 import numpy as np
 
-from curation.errors import ModelError
+from curation.extractors.tree_files import load_forests, save_forests
 from curation.text.page_declarations import DECLARATIONS, declarations
 from curation.text.page_features import PAGE_FEATURES, page_features
-from curation.text.trees import Trees, from_dump, probability
+from curation.text.trees import Trees, probability
 
 PACKAGE_DATA = ("page_kinds.npz",)
 MODEL = Path(__file__).with_name("page_kinds.npz")
@@ -93,22 +92,10 @@ class KindModel(NamedTuple):
 
 def save_kinds(path: Path, dumps: tuple[Mapping[str, Any], Mapping[str, Any]]) -> None:
     """Write the trees of two dumped LightGBM models: of the structure, and of that and what is declared."""
-    arrays: dict[str, np.ndarray] = {}
-    for forest, dump in zip(_COLUMNS, dumps, strict=True):
-        arrays |= {f"{forest}_{name}": array for name, array in from_dump(dump)._asdict().items()}
-        arrays[f"{forest}_names"] = np.array(_COLUMNS[forest])
-    np.savez_compressed(path, allow_pickle=False, **arrays)
+    save_forests(path, _COLUMNS, dumps)
 
 
 @cache
 def load_kinds(path: Path = MODEL) -> KindModel:
     """The model in a file of `save_kinds`. Raises ModelError when it is none or was trained with other numbers."""
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            forests = [Trees(*(arrays[f"{forest}_{name}"] for name in Trees._fields)) for forest in _COLUMNS]
-            known = all(tuple(arrays[f"{forest}_names"]) == names for forest, names in _COLUMNS.items())
-    except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
-        raise ModelError(f"extractors/page_kinds: {path} is no model of kinds of pages: {error}") from error
-    if not known:
-        raise ModelError(f"extractors/page_kinds: {path} was trained with other numbers than this version has; train anew")
-    return KindModel(*forests)
+    return KindModel(*load_forests(path, "extractors/main_content", _COLUMNS, lambda trees: trees))

@@ -249,7 +249,7 @@ def test_forests_answer_as_the_library_does_and_other_numbers_are_refused(
         assert np.allclose([probability(r, *forest) for r in rows], booster.predict(rows), atol=1e-6)
     monkeypatch.setattr(page_kinds, "_COLUMNS", {"structure": PAGE_FEATURES[1:], "declared": PAGE_FEATURES})
     load_kinds.cache_clear()
-    with pytest.raises(ModelError, match="other numbers"):
+    with pytest.raises(ModelError, match="other features"):
         load_kinds(tmp_path / "kinds.npz")
     load_kinds.cache_clear()
 
