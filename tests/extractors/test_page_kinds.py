@@ -222,7 +222,7 @@ def test_a_file_that_is_no_model_of_kinds(broken: bytes | None, tmp_path: Path) 
     path = tmp_path / "kinds.npz"
     if broken is not None:
         path.write_bytes(broken)
-    with pytest.raises(ModelError, match="no model of kinds"):
+    with pytest.raises(ModelError, match="kinds.npz is no model of this stage"):
         load_kinds(path)
 
 
